@@ -1,0 +1,189 @@
+"""What the commands of the command line do: load, call the pipeline, print tables."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cai.config import Recipe, load_recipe
+from cai.errors import InputError
+from cai.material import Material
+from cai.plan import STAGES, Step, differences
+from cai.plan import plan as make_plan
+from cai.store import RunFolder, StepFolder, free_bytes
+
+
+def run_recipe(console: Console, name: str, overrides: list[str], runs: Path, until: str | None) -> None:
+    """Runs a recipe and prints where the time went and what changed."""
+    from cai.pipeline import run
+    from cai.progress import Reporter
+
+    if until is not None and until not in STAGES:
+        raise InputError(f"no stage {until!r}; expected one of {', '.join(STAGES)}")
+    recipe = load_recipe(name, overrides)
+    started = time.monotonic()
+    steps = run(Material(recipe), RunFolder(runs, recipe.name), Reporter(console), until)
+    console.print(_timings(steps))
+    console.print(f"this command took {time.monotonic() - started:.1f} s", highlight=False)
+    if steps["report"].folder.done:
+        _print_results(console, recipe, steps["evaluate"].folder)
+        console.print(f"report: {steps['report'].folder.path / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def show_plan(console: Console, name: str, overrides: list[str], runs: Path) -> None:
+    """Prints the stages of a recipe with what is left to do."""
+    from cai.estimate import estimate, memory_needed
+
+    recipe = load_recipe(name, overrides)
+    material = Material(recipe)
+    material.load()
+    steps = make_plan(material, RunFolder(runs, recipe.name))
+    table = Table("stage", "state", "calls left", "tokens to read", "tokens to write", "time", "disk")
+    total_seconds: float | None = 0.0
+    total_disk = 0
+    for stage, step in steps.items():
+        work = estimate(step, material, runs)
+        total_seconds = None if total_seconds is None or work.seconds is None else total_seconds + work.seconds
+        total_disk += work.disk
+        counts = (f"{work.calls:,}", f"{work.prompt_tokens:,}", f"{work.tokens:,}")
+        table.add_row(stage, _state(step.folder), *counts, _duration(work.seconds), _size(work.disk))
+    console.print(table)
+    needed = memory_needed(material)
+    console.print(f"time left: {_duration(total_seconds)} (from this machine's earlier runs where there are any)")
+    console.print(f"memory: about {_size(needed) if needed else 'unknown'}")
+    console.print(f"disk: about {_size(total_disk)} more, {_size(free_bytes(runs))} free")
+    roles = recipe.models
+    console.print(
+        f"assistant: {roles.assistant.model}, feedback: {roles.feedback.model}, finetuned: {roles.pretrained.model}; "
+        f"engine: {recipe.engine.type}",
+        highlight=False,
+    )
+
+
+def show_run(console: Console, name: str, runs: Path) -> None:
+    """Prints the state, counts and results of a run."""
+    from cai.records import Comparison, Measurement
+
+    folder = RunFolder(runs, name)
+    steps = folder.steps
+    table = Table("stage", "state", "records", "seconds", "tokens/s", "folder")
+    for stage, step in steps.items():
+        summary = step.summary
+        seconds, tokens = summary.get("seconds"), summary.get("tokens")
+        rate = f"{tokens / seconds:,.0f}" if tokens and seconds else ""
+        shown = f"{seconds:,.1f}" if seconds is not None else ""
+        table.add_row(stage, _state(step), str(step.count() or ""), shown, rate, str(step.path))
+    console.print(table)
+    verdicts = Counter(record.verdict.state for record in steps["compare"].records(Comparison))
+    refusals = Counter(record.refusal for record in steps["evaluate"].records(Measurement))
+    for state in ("parsed", "unparsed", "refused", "error", "skipped"):
+        console.print(f"verdicts {state}: {verdicts[state]}", highlight=False)
+    console.print(f"answers that refuse, by rule: {refusals[True]} of {sum(refusals.values())}", highlight=False)
+    if steps["evaluate"].done:
+        _print_results(console, Recipe.model_validate(folder.recipe), steps["evaluate"])
+
+
+def show_differences(console: Console, name: str, other: str, runs: Path) -> bool:
+    """Prints every setting in which two runs differ. Returns whether there is any."""
+    ours, theirs = (RunFolder(runs, run).steps for run in (name, other))
+    table = Table("stage", "field", name, other)
+    for stage in STAGES:
+        if stage not in ours or stage not in theirs:
+            continue
+        for field, left, right in differences(ours[stage].spec.get("identity"), theirs[stage].spec.get("identity")):
+            table.add_row(stage, escape(field), _short(left), _short(right))
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print("the runs have the same settings, texts and models in every stage")
+    return bool(table.row_count)
+
+
+def check_constitution(console: Console, name: str) -> None:
+    """Prints what a constitution holds; mistakes raise InputError."""
+    from cai.constitution import load_constitution
+
+    constitution = load_constitution(name)
+    revision, comparison = (len(constitution.serving(use)) for use in ("revision", "comparison"))
+    console.print(
+        f"{escape(constitution.name)}: {len(constitution.principles)} principles, {revision} for critique and "
+        f"revision, {comparison} for comparison: no mistakes",
+        highlight=False,
+    )
+
+
+def print_config(console: Console, schema: str | None, models: bool) -> None:
+    """Prints the settings, a JSON Schema, or the model aliases."""
+    from cai import schemas
+    from cai.weights import ALIASES
+
+    if models:
+        for alias, make in sorted(ALIASES.items()):
+            console.print(f"{alias}: {make.__doc__}", highlight=False, markup=False, soft_wrap=True)
+    elif schema is not None:
+        print_schema = schemas.SCHEMAS.get(schema)
+        if print_schema is None:
+            raise InputError(f"no schema {schema!r}; expected one of {', '.join(schemas.SCHEMAS)}")
+        console.print_json(json.dumps(print_schema()))
+    else:
+        console.print(schemas.documented(Recipe), highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_results(console: Console, recipe: Recipe, folder: StepFolder) -> None:
+    from cai.records import Measurement
+    from cai.stages.report_effects import HEADINGS, table
+
+    shown = Table(*HEADINGS, title="held-out prompts: mean or rate with 95 % interval")
+    for row in table(list(folder.records(Measurement)), recipe.evaluate.bootstrap):
+        shown.add_row(*row.cells())
+    console.print(shown)
+
+
+def _timings(steps: dict[str, Step]) -> Table:
+    table = Table("stage", "seconds", "items", "tokens", "tokens/s", title="where the time went")
+    total = 0.0
+    for stage, step in steps.items():
+        if not step.folder.done:
+            continue
+        from cai.findings import timing
+
+        spent = timing(stage, step.folder.summary)
+        total += spent.seconds
+        rate = f"{spent.tokens_per_second:,.0f}" if spent.tokens_per_second else ""
+        table.add_row(stage, f"{spent.seconds:,.1f}", str(spent.items or ""), str(spent.tokens or ""), rate)
+    table.add_section()
+    table.add_row("all", f"{total:,.1f}")
+    return table
+
+
+def _state(step: StepFolder) -> str:
+    if step.done:
+        return "done"
+    return "begun" if step.spec else "to do"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:,.0f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return escape(text if len(text) < 60 else f"{text[:57]}...")

@@ -1,0 +1,257 @@
+"""The recipe: every setting of a run, with its meaning, unit and source.
+
+Each field is declared `identity` (it changes results and is part of a stage's address) or `knob` (it does not).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from cai.errors import InputError
+from cai.identity import identity, knob
+from cai.resources import find
+from cai.yamlfile import YamlFile, parse_yaml, read_yaml
+
+Dialect = Literal["chat", "transcript"]
+
+
+class Config(BaseModel):
+    """Base of all settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(Config):
+    """One model of the run, and how it is spoken to."""
+
+    model: str = identity("", "An alias (`cai config --models` lists them), a hub name, or a folder.")
+    dialect: Dialect = identity("chat", "`chat`: the tokenizer's chat template. `transcript`: raw Human:/Assistant: text.")
+
+
+class ModelsConfig(Config):
+    """The parts that models play (Bai et al. 2022, section 1.2). `{use: assistant}` names another part."""
+
+    assistant: ModelConfig = identity(ModelConfig, "The helpful-only start: answers, critiques and revises (section 3.1).")
+    feedback: ModelConfig = identity(ModelConfig, "Judges pairs; default: the assistant (section 4.1).")
+    pretrained: ModelConfig = identity(ModelConfig, "The model that SL-CAI finetunes; default: the assistant (section 3.2).")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if "assistant" not in data:
+            raise ValueError("the part 'assistant' is required: an alias, a hub name or a folder")
+        parts = {name: _as_mapping(value) for name, value in data.items()}
+        for name in ("feedback", "pretrained"):
+            parts.setdefault(name, {"use": "assistant"})
+        return {name: _follow(name, value, parts) for name, value in parts.items()}
+
+
+def _as_mapping(value: Any) -> Any:
+    return {"model": value} if isinstance(value, str) else value
+
+
+def _follow(name: str, value: Any, parts: dict[str, Any]) -> Any:
+    """Replaces `{use: part, ...}` by that part's settings with this part's own on top."""
+    if not isinstance(value, dict) or "use" not in value:
+        if isinstance(value, dict) and not value.get("model"):
+            raise ValueError(f"the part {name!r} names no model")
+        return value
+    target = parts.get(value["use"])
+    if value["use"] == name or not isinstance(target, dict) or "use" in target:
+        able = sorted(part for part, settings in parts.items() if part != name and "use" not in settings)
+        raise ValueError(f"the part {name!r} uses {value['use']!r}; expected one of {', '.join(able)}")
+    own = {key: setting for key, setting in value.items() if key != "use"}
+    return {**target, **own}
+
+
+class TransformersEngine(Config):
+    """Generation with transformers, in batches, on the CPU or one GPU."""
+
+    type: Literal["transformers"] = identity("transformers", "Which engine.")
+    dtype: Literal["float32", "bfloat16", "float16"] = identity("float32", "Number format of the weights.")
+    device: str = knob("auto", "`auto`, `cpu`, `cuda`, `cuda:1`, `mps`.")
+    batch_size: int = knob(32, "Most sequences in one batch.", ge=1)
+
+
+class ScriptedEngine(Config):
+    """Deterministic made-up replies, for tests and dry runs. Not a model."""
+
+    type: Literal["scripted"] = identity("scripted", "Which engine.")
+    latency: float = knob(0.0, "Seconds before each reply.", ge=0)
+    concurrency: int = knob(64, "Requests in flight.", ge=1)
+
+
+EngineConfig = Annotated[TransformersEngine | ScriptedEngine, Field(discriminator="type")]
+
+
+class PromptsConfig(Config):
+    """Which prompts, and how they are split."""
+
+    harmful: str = identity("questions/red_team", "Red-team prompts: a shipped set, a file, or `hf:owner/name[:split]`.")
+    helpful: str = identity("questions/helpful", "Helpful prompts: as `harmful`.")
+    limit: int | None = identity(None, "Training prompts of each kind; none: all.", ge=1)
+    held_out: float = identity(0.25, "Share of prompts kept for evaluation, chosen by a hash of their text.", gt=0, lt=1)
+
+
+class Sampling(Config):
+    """How a reply is sampled."""
+
+    max_tokens: int = identity(512, "Longest reply, tokens.", ge=1)
+    temperature: float = identity(1.0, "0 is greedy; the paper samples at 1 (section 3.2).", ge=0)
+    top_p: float = identity(1.0, "Nucleus sampling; 1 is off.", gt=0, le=1)
+
+
+class RespondConfig(Sampling):
+    """The assistant's own answers to helpful prompts, for the SL mixture (section 3.2)."""
+
+
+class ReviseConfig(Sampling):
+    """Critique-revision chains (section 3.1)."""
+
+    rounds: int = identity(4, "Critique-revision pairs a prompt; the paper uses 4 (section 3.2).", ge=1)
+    few_shot: int = identity(5, "Examples shown before a critique and a revision (App. E); 0: none.", ge=0)
+    few_shot_file: str = identity("few_shot/critique_revision", "Where the examples come from: shipped, or a path.")
+
+
+class TrainConfig(Config):
+    """What every training stage has."""
+
+    epochs: float = identity(1.0, "Passes over the rows; the papers use 1.", gt=0)
+    learning_rate: float = identity(1e-5, "Peak learning rate (AdamW).", gt=0)
+    batch_size: int = identity(32, "Rows in one optimizer step.", ge=1)
+    micro_batch: int = knob(8, "Rows in one forward pass; must divide `batch_size`.", ge=1)
+    max_length: int = identity(1024, "Longest row, tokens.", ge=8)
+    save_every: int = knob(100, "Optimizer steps between checkpoints for resuming.", ge=1)
+    gradient_checkpointing: bool = knob(False, "Saves memory, costs about a third more time.")
+
+    @model_validator(mode="after")
+    def _divides(self) -> TrainConfig:
+        if self.batch_size % self.micro_batch and self.batch_size > self.micro_batch:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
+        return self
+
+
+class SftConfig(TrainConfig):
+    """SL-CAI: finetuning on the revisions of all rounds and on helpful answers (section 3.2)."""
+
+    schedule: Literal["constant", "cosine", "linear"] = identity("constant", "Learning rate over time; paper: constant.")
+
+
+class CompareConfig(Sampling):
+    """AI feedback: pairs of SL-CAI answers judged under a principle (section 4.1)."""
+
+    orders: Literal["both", "random"] = identity("both", "Judge both seatings and average, or one drawn by seed.")
+    few_shot: int = identity(0, "Worked comparisons shown to the judge (section 4.1); 0: none.", ge=0)
+    few_shot_file: str = identity("few_shot/comparison", "Where the examples come from: shipped, or a path.")
+
+
+class PreferenceModelConfig(TrainConfig):
+    """The preference model, trained by soft cross-entropy on P(a is better) (section 4.2)."""
+
+    labels: Literal["soft", "hard"] = identity("soft", "`hard` rounds each probability to 0 or 1; paper: soft (section 4.3).")
+
+
+class RlConfig(Config):
+    """RL-CAI against the preference model (section 4.2), here by RLOO (Ahmadian et al. 2024)."""
+
+    algorithm: Literal["rloo"] = identity("rloo", "RLOO: REINFORCE with a leave-one-out baseline. The paper uses PPO.")
+    steps: int = identity(200, "Optimizer steps.", ge=1)
+    prompts_per_step: int = identity(16, "Prompts in one step.", ge=1)
+    samples: int = identity(4, "Answers sampled a prompt, each the others' baseline.", ge=2)
+    micro_batch: int = knob(16, "Sequences in one forward pass; divides prompts_per_step x samples.", ge=1)
+    learning_rate: float = identity(1e-6, "Learning rate (AdamW), constant.", gt=0)
+    kl: float = identity(0.05, "Weight of the KL to the SL-CAI model in the reward, per nat of a whole answer.", ge=0)
+    max_tokens: int = identity(128, "Longest answer, tokens; the paper uses 128 (HH, App. B).", ge=1)
+    temperature: float = identity(1.0, "Sampling temperature.", gt=0)
+    helpful_share: float = identity(0.5, "Share of helpful prompts among the prompts.", ge=0, le=1)
+    save_every: int = knob(50, "Optimizer steps between checkpoints for resuming.", ge=1)
+    gradient_checkpointing: bool = knob(False, "Saves memory, costs about a third more time.")
+
+    @model_validator(mode="after")
+    def _divides(self) -> RlConfig:
+        sequences = self.prompts_per_step * self.samples
+        if sequences % min(self.micro_batch, sequences):
+            raise ValueError(f"micro_batch {self.micro_batch} does not divide {sequences} = prompts_per_step x samples")
+        return self
+
+
+class EvaluateConfig(Sampling):
+    """Base, SL-CAI and RL-CAI on held-out prompts."""
+
+    limit: int | None = identity(None, "Held-out prompts of each kind; none: all.", ge=1)
+    bootstrap: int = knob(2000, "Resamples behind each 95 % interval.", ge=100)
+
+
+class ReportConfig(Config):
+    """The report."""
+
+    transcripts: int = knob(12, "Chains shown in full.", ge=0)
+
+
+class Recipe(Config):
+    """A whole run."""
+
+    name: str = knob(..., "Folder below runs/: letters, digits, '-', '_' and '.'.")
+    description: str = knob("", "What this run is for.")
+    seed: int = identity(0, "The seed of every draw.", ge=0)
+    constitution: str = identity("harmless", "A shipped constitution, or a path.")
+    templates: str | None = identity(None, "A folder with your own prompt templates; none: those that ship.")
+    models: ModelsConfig = identity(..., "The parts that models play.")
+    engine: EngineConfig = identity(TransformersEngine, "What generates and judges.")
+    prompts: PromptsConfig = identity(PromptsConfig, "Which prompts.")
+    respond: RespondConfig = identity(RespondConfig, "Stage `respond`.")
+    revise: ReviseConfig = identity(ReviseConfig, "Stage `revise`.")
+    sft: SftConfig = identity(SftConfig, "Stage `sft`.")
+    compare: CompareConfig = identity(CompareConfig, "Stage `compare`.")
+    preference_model: PreferenceModelConfig = identity(PreferenceModelConfig, "Stage `preference_model`.")
+    rl: RlConfig = identity(RlConfig, "Stage `rl`.")
+    evaluate: EvaluateConfig = identity(EvaluateConfig, "Stage `evaluate`.")
+    report: ReportConfig = identity(ReportConfig, "Stage `report`.")
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ValueError("a name may hold letters, digits, '-', '_' and '.', and starts with a letter or digit")
+        return name
+
+
+def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
+    """A recipe by path or shipped name, with overrides such as `rl.steps=20` on top.
+
+    Raises InputError with `file:line:` for every mistake.
+    """
+    file = read_yaml(find("recipes", name, ".yaml"))
+    for override in overrides or ():
+        _apply(file, override)
+    return file.check(Recipe)
+
+
+def _apply(file: YamlFile, override: str) -> None:
+    """Writes one `a.b=value` into the file's data; the value is read as YAML."""
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise InputError(f"override {override!r}: expected key=value, such as rl.steps=20")
+    if not isinstance(file.data, dict):
+        return
+    *parents, last = path.split(".")
+    node: Any = file.data
+    for depth, part in enumerate(parents):
+        node = node.setdefault(part, {})
+        if isinstance(node, str) and parents[0] == "models":
+            node = _parent(file.data, parents[:depth])[part] = {"model": node}
+        if not isinstance(node, dict):
+            raise InputError(f"override {override!r}: {'.'.join(parents[: depth + 1])} is not a group of settings")
+    node[last] = parse_yaml(text, f"override {override!r}").data
+
+
+def _parent(data: dict[str, Any], path: list[str]) -> dict[str, Any]:
+    for part in path:
+        data = data[part]
+    return data

@@ -1,0 +1,47 @@
+"""One way from a rendered prompt, and an answer, to tokens: what was sampled, trained on and scored is the same text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cai.errors import EngineError
+from cai.prompts import Rendered, neutralise
+
+
+def prompt_text(tokenizer: Any, prompt: Rendered) -> str:
+    """The text a model continues. Raises EngineError where a chat is asked of a tokenizer without a chat template."""
+    if not prompt.messages:
+        return prompt.text
+    return _chat(tokenizer, chat_turns(tokenizer, prompt), add_generation_prompt=True) + prompt.reply_start
+
+
+def chat_turns(tokenizer: Any, prompt: Rendered) -> list[dict[str, str]]:
+    """The messages as plain dictionaries; special tokens inside a message are broken up, so they open no turn."""
+    special = [token for token in tokenizer.all_special_tokens if len(token) > 1]
+    return [{"role": m.role, "content": neutralise(m.content, special)} for m in prompt.messages]
+
+
+def encode(tokenizer: Any, text: str, prompt: Rendered) -> list[int]:
+    """Tokens of `text`; a chat template writes its own special tokens, a transcript gets the tokenizer's."""
+    return tokenizer(text, add_special_tokens=not prompt.messages)["input_ids"]
+
+
+def answered(tokenizer: Any, prompt: Rendered, answer: str) -> tuple[list[int], int]:
+    """Tokens of prompt and answer up to the end-of-text token, and how many of them are the prompt's."""
+    start = encode(tokenizer, prompt_text(tokenizer, prompt), prompt)
+    if not prompt.messages:
+        return [*start, *tokenizer(f" {answer}", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id], len(start)
+    special = [token for token in tokenizer.all_special_tokens if len(token) > 1]
+    turn = {"role": "assistant", "content": neutralise(answer, special)}
+    ids = encode(tokenizer, _chat(tokenizer, [*chat_turns(tokenizer, prompt), turn]), prompt)
+    if ids[: len(start)] != start:
+        raise EngineError("the chat template changes a prompt once it is answered; use one that only adds to it")
+    while ids[-1] != tokenizer.eos_token_id and tokenizer.eos_token_id in ids[len(start) :]:
+        ids.pop()
+    return ids, len(start)
+
+
+def _chat(tokenizer: Any, turns: list[dict[str, str]], **options: Any) -> str:
+    if not tokenizer.chat_template:
+        raise EngineError(f"{tokenizer.name_or_path} has no chat template; give this model `dialect: transcript`")
+    return tokenizer.apply_chat_template(turns, tokenize=False, **options)

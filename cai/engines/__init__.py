@@ -1,0 +1,1 @@
+"""What generates and judges. One file a back-end; heavy imports inside."""

@@ -1,0 +1,74 @@
+"""The engine seam: one request a call, batching is the engine's business."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cai.config import EngineConfig, ModelConfig, Sampling
+from cai.errors import needing
+from cai.prompts import Rendered, Step, Templates
+from cai.records import Completion
+
+
+@dataclass(frozen=True)
+class Request:
+    """One reply asked for. `seed` fixes the draw, whatever else is in the batch."""
+
+    prompt: Rendered
+    max_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+
+
+class Engine(Protocol):
+    """A model that can be asked. Stages keep many calls in flight."""
+
+    @property
+    def concurrency(self) -> int:
+        """How many calls in flight keep it busy."""
+        ...
+
+    async def generate(self, request: Request) -> Completion:
+        """One reply. Raises EngineError."""
+        ...
+
+    async def score(self, prompt: Rendered, labels: Sequence[str]) -> list[float]:
+        """log p(label | prompt) in nats, for each label, summed over its tokens. Raises EngineError."""
+        ...
+
+    def close(self) -> None:
+        """Gives the memory back."""
+        ...
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A model in its dialect: what stages talk to."""
+
+    engine: Engine
+    templates: Templates
+
+    async def reply(self, step: Step, sampling: Sampling, seed: int, **variables: object) -> Completion:
+        """The reply to one rendered step."""
+        prompt = self.templates.render(step, **variables)
+        request = Request(prompt, sampling.max_tokens, sampling.temperature, sampling.top_p, seed)
+        return await self.engine.generate(request)
+
+    async def score(self, step: Step, labels: Sequence[str], **variables: object) -> list[float]:
+        """The log-probability of each label after one rendered step, nats."""
+        return await self.engine.score(self.templates.render(step, **variables), labels)
+
+
+def open_engine(config: EngineConfig, model: ModelConfig) -> Engine:
+    """The one place that knows which back-ends there are."""
+    if config.type == "scripted":
+        from cai.engines.scripted import ScriptedBackend
+
+        return ScriptedBackend(config)
+    with needing("train"):
+        from cai.engines.transformers import TransformersBackend
+
+    return TransformersBackend(config, model.model)

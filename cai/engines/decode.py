@@ -1,0 +1,183 @@
+"""Batched sampling and scoring with a causal language model: tokens in, tokens or log-probabilities out.
+
+The prompt tokens that all rows share are run once (attention.py); rows are left-padded; each row draws from its own
+seed by inverting its cumulative distribution, so that its tokens do not depend on its neighbours; a finished row
+leaves the batch.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from transformers import DynamicCache
+
+from cai.engines.attention import Prefix, SharedPrefix
+
+_PREFIX_STEP = 16
+"""Shared prefixes are cut to a multiple of this, so that a prefix kept from one batch fits the next."""
+
+
+@dataclass
+class Row:
+    """One sequence being sampled; `tokens` grows until `finish` is set."""
+
+    ids: Sequence[int]
+    max_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+    tokens: list[int] = field(default_factory=list)
+    finish: Literal["stop", "length"] | None = None
+
+    def __post_init__(self) -> None:
+        self.draw = random.Random(self.seed)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Tails to be scored after `ids`: log p(tail | ids), summed over the tail's tokens."""
+
+    ids: Sequence[int]
+    tails: Sequence[Sequence[int]]
+
+
+class Decoder:
+    """One model. `stopped` is asked before every step, so that closing an engine ends a batch at once."""
+
+    def __init__(self, model: Any, eos: frozenset[int], stopped: Callable[[], bool]) -> None:
+        self._model, self._eos, self._stopped = model, eos, stopped
+        self._prefixes = SharedPrefix(model)
+
+    @torch.inference_mode()
+    def sample(self, rows: Sequence[Row], ended: Callable[[Row], bool]) -> None:
+        """Fills `tokens` and `finish` of every row; `ended` says whether a row has met one of its stop strings."""
+        prefix = self._prefixes.of(common_prefix([row.ids for row in rows], needed=1))
+        batch = _Batch.of([row.ids[prefix.length :] for row in rows], self._model.device)
+        active = list(rows)
+        logits = self._forward(batch, prefix, keep=1)[:, -1]
+        while not self._stopped():
+            tokens = _draw(logits, active)
+            for row, token in zip(active, tokens, strict=True):
+                self._extend(row, token, ended)
+            kept = [index for index, row in enumerate(active) if row.finish is None]
+            if not kept:
+                return
+            if len(kept) < len(active):
+                active = [active[index] for index in kept]
+                batch.keep(kept)
+            batch.extend([row.tokens[-1] for row in active])
+            logits = self._forward(batch, prefix, keep=1)[:, -1]
+
+    @torch.inference_mode()
+    def score(self, questions: Sequence[Question]) -> list[list[float]]:
+        """For each question, the log-probability (nats) of each tail. Tails of one token share one row."""
+        rows = [sequence for question in questions for sequence in _score_rows(question)]
+        keep = max(positions for _, positions in rows)
+        prefix = self._prefixes.of(common_prefix([ids for ids, _ in rows], needed=keep))
+        batch = _Batch.of([ids[prefix.length :] for ids, _ in rows], self._model.device)
+        logp = self._forward(batch, prefix, keep).float().log_softmax(-1)
+        results, at = [], 0
+        for question in questions:
+            count = len(_score_rows(question))
+            results.append(_gather(question, logp[at : at + count].cpu()))
+            at += count
+        return results
+
+    def _forward(self, batch: _Batch, prefix: Prefix, keep: int) -> torch.Tensor:
+        """Logits of the last `keep` positions, (rows, keep, vocabulary)."""
+        output = self._model(
+            input_ids=batch.new,
+            position_ids=batch.positions + prefix.length,
+            past_key_values=batch.cache,
+            use_cache=True,
+            logits_to_keep=keep,
+            **prefix.arguments(batch.real, batch.new.shape[1], self._model.dtype),
+        )
+        return output.logits
+
+    def _extend(self, row: Row, token: int, ended: Callable[[Row], bool]) -> None:
+        if token in self._eos:
+            row.finish = "stop"
+            return
+        row.tokens.append(token)
+        if ended(row):
+            row.finish = "stop"
+        elif len(row.tokens) >= row.max_tokens:
+            row.finish = "length"
+
+
+class _Batch:
+    """Left-padded rows, their key-value cache, and which positions are real."""
+
+    def __init__(self, new: torch.Tensor, real: torch.Tensor) -> None:
+        self.new, self.real = new, real
+        self.cache = DynamicCache()
+
+    @classmethod
+    def of(cls, sequences: Sequence[Sequence[int]], device: torch.device) -> _Batch:
+        width = max(len(ids) for ids in sequences)
+        new = torch.tensor([[0] * (width - len(ids)) + list(ids) for ids in sequences], device=device)
+        real = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in sequences], device=device)
+        return cls(new, real)
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """Where each new token stands among the real tokens of its row, (rows, new)."""
+        return (self.real.cumsum(-1) - 1).clamp(min=0)[:, -self.new.shape[1] :]
+
+    def keep(self, rows: list[int]) -> None:
+        chosen = torch.tensor(rows, device=self.real.device)
+        self.real = self.real[chosen]
+        self.cache.batch_select_indices(chosen)
+
+    def extend(self, tokens: list[int]) -> None:
+        self.new = torch.tensor(tokens, device=self.real.device)[:, None]
+        self.real = torch.cat([self.real, torch.ones_like(self.real[:, :1])], dim=1)
+
+
+def _draw(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
+    """The next token of each row from `logits` (rows, vocabulary): greedy at temperature 0, else by the row's seed."""
+    temperatures = torch.tensor([row.temperature for row in rows], device=logits.device)[:, None]
+    probabilities = (logits.float() / temperatures.clamp(min=1e-6)).softmax(-1)
+    if any(row.top_p < 1 for row in rows):
+        limits = torch.tensor([row.top_p for row in rows], device=logits.device)[:, None]
+        probabilities = nucleus(probabilities, limits)
+    cumulative = probabilities.double().cumsum(-1)
+    uniform = torch.tensor([row.draw.random() for row in rows], device=logits.device, dtype=torch.float64)[:, None]
+    drawn = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).clamp(max=logits.shape[-1] - 1)
+    return torch.where(temperatures > 0, drawn, logits.argmax(-1, keepdim=True))[:, 0].tolist()
+
+
+def nucleus(probabilities: torch.Tensor, limits: torch.Tensor) -> torch.Tensor:
+    """Zeroes all but the likeliest tokens whose mass first reaches `limits` (rows, 1); Holtzman et al. 2020."""
+    ordered, order = probabilities.sort(-1, descending=True)
+    outside = ordered.cumsum(-1) - ordered >= limits
+    return probabilities.masked_fill(torch.zeros_like(outside).scatter(-1, order, outside), 0.0)
+
+
+def common_prefix(sequences: Sequence[Sequence[int]], needed: int) -> tuple[int, ...]:
+    """What all sequences begin with, `needed` tokens short of each, cut to a multiple of `_PREFIX_STEP`."""
+    shortest = min(sequences, key=len)
+    length = max(0, len(shortest) - needed)
+    for ids in sequences:
+        length = next((i for i in range(length) if ids[i] != shortest[i]), length)
+    return tuple(shortest[: length - length % _PREFIX_STEP])
+
+
+def _score_rows(question: Question) -> list[tuple[list[int], int]]:
+    """The rows to run for a question, each with how many of its last positions are needed."""
+    if all(len(tail) == 1 for tail in question.tails):
+        return [(list(question.ids), 1)]
+    return [([*question.ids, *tail[:-1]], len(tail)) for tail in question.tails]
+
+
+def _gather(question: Question, logp: torch.Tensor) -> list[float]:
+    """Picks the tails' log-probabilities out of `logp` (rows of the question, keep, vocabulary)."""
+    if all(len(tail) == 1 for tail in question.tails):
+        return [logp[0, -1, tail[0]].item() for tail in question.tails]
+    picked = (logp[row, -len(tail) :].gather(1, torch.tensor(tail)[:, None]) for row, tail in enumerate(question.tails))
+    return [float(values.double().sum()) for values in picked]

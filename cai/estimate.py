@@ -1,0 +1,189 @@
+"""What a step would still cost: calls, tokens, time, memory, disk.
+
+Times come from the rates of finished steps of this stage with the same engine below the runs folder; without one, and
+for the first run on a machine, from the rates below, measured on two CPU cores and scaled by model size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cai.material import Material
+from cai.plan import Step
+from cai.store import StepFolder, read_json
+from cai.weights import parameters
+
+_PER_MESSAGE = 1.35
+"""Tokens a word of English, about; prompts are counted in words since no tokenizer is loaded."""
+
+_CPU_SCALE = 135e6
+_CPU_RATES = {"write": 60.0, "train": 90.0}
+"""Tokens a second on two cores of a laptop CPU, float32, for a model of `_CPU_SCALE` parameters."""
+
+_BYTES = 4
+"""Of a float32 weight."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is left of a step. `seconds` is None where nothing is known about the model's size or rate."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    tokens: int = 0
+    seconds: float | None = 0.0
+    disk: int = 0
+
+
+def estimate(step: Step, material: Material, runs: Path) -> Work:
+    """The work that is left of one step; nothing where it is done."""
+    if step.folder.done:
+        return Work()
+    calls, prompt_tokens, tokens = COUNTS[step.stage](material)
+    left = _left(step, material)
+    calls, prompt_tokens, tokens = (round(count * left) for count in (calls, prompt_tokens, tokens))
+    seconds = _seconds(step, material, runs, tokens)
+    return Work(calls, prompt_tokens, tokens, seconds, _disk(step.stage, tokens, material))
+
+
+def memory_needed(material: Material) -> int | None:
+    """Bytes at the peak: full finetuning keeps weights, gradients and two optimizer moments, and a reference model."""
+    size = parameters(material.recipe.models.pretrained.model)
+    return None if size is None else round(size * _BYTES * 6 + 1e9)
+
+
+def _words(material: Material, kind: str) -> int:
+    prompts = [p for name, split in material.prompts.items() if name == kind for p in split.train]
+    return round(sum(len(m.content.split()) for p in prompts for m in p.messages) * _PER_MESSAGE)
+
+
+def _example_words(examples: Any) -> int:
+    return round(sum(len(str(value).split()) for e in examples for value in e.model_dump().values()) * _PER_MESSAGE)
+
+
+def _principle_words(material: Material) -> int:
+    texts = [t for p in material.constitution.principles for t in (p.critique, p.revision, p.comparison) if t]
+    return round(sum(len(text.split()) for text in texts) / len(texts) * _PER_MESSAGE)
+
+
+def _respond(material: Material) -> tuple[int, int, int]:
+    count = len(material.prompts["helpful"].train)
+    return count, _words(material, "helpful"), count * material.recipe.respond.max_tokens
+
+
+def _revise(material: Material) -> tuple[int, int, int]:
+    config, count = material.recipe.revise, len(material.prompts["harmful"].train)
+    shown = _example_words(material.revision_examples) + _principle_words(material) + config.max_tokens
+    calls = count * (1 + 2 * config.rounds)
+    return calls, calls * shown + _words(material, "harmful") * (1 + 2 * config.rounds), calls * config.max_tokens
+
+
+def _compare(material: Material) -> tuple[int, int, int]:
+    config, count = material.recipe.compare, len(material.prompts["harmful"].train)
+    seatings = 2 if config.orders == "both" else 1
+    shown = _example_words(material.comparison_examples) + _principle_words(material) + 2 * config.max_tokens
+    words = _words(material, "harmful") * (2 + seatings)
+    return count * (2 + seatings), count * seatings * shown + words, 2 * count * config.max_tokens
+
+
+def _sft(material: Material) -> tuple[int, int, int]:
+    recipe = material.recipe
+    revisions = len(material.prompts["harmful"].train) * recipe.revise.rounds * recipe.revise.max_tokens
+    answers = len(material.prompts["helpful"].train) * recipe.respond.max_tokens
+    words = _words(material, "harmful") * recipe.revise.rounds + _words(material, "helpful")
+    return 0, 0, round((revisions + answers + words) * recipe.sft.epochs)
+
+
+def _preference_model(material: Material) -> tuple[int, int, int]:
+    recipe = material.recipe
+    answers = 2 * len(material.prompts["harmful"].train) * recipe.compare.max_tokens
+    return 0, 0, round((answers + 2 * _words(material, "harmful")) * recipe.preference_model.epochs)
+
+
+def _rl(material: Material) -> tuple[int, int, int]:
+    config = material.recipe.rl
+    calls = config.steps * config.prompts_per_step * config.samples
+    return calls, 0, calls * config.max_tokens
+
+
+def _score_rounds(material: Material) -> tuple[int, int, int]:
+    config, count = material.recipe.revise, len(material.prompts["harmful"].train)
+    return 0, count * (1 + config.rounds) * config.max_tokens, 0
+
+
+def _evaluate(material: Material) -> tuple[int, int, int]:
+    config, count = material.recipe.evaluate, sum(len(split.held_out) for split in material.prompts.values())
+    scored = 5 * count
+    return 3 * count + scored, (3 * count + scored) * config.max_tokens, 3 * count * config.max_tokens
+
+
+def _report(material: Material) -> tuple[int, int, int]:
+    return 0, 0, 0
+
+
+COUNTS: dict[str, Callable[[Material], tuple[int, int, int]]] = {
+    "respond": _respond,
+    "revise": _revise,
+    "sft": _sft,
+    "compare": _compare,
+    "preference_model": _preference_model,
+    "rl": _rl,
+    "score_rounds": _score_rounds,
+    "evaluate": _evaluate,
+    "report": _report,
+}
+"""The most calls, tokens read and tokens written or trained on, of each stage as a whole."""
+
+TRAINING = frozenset({"sft", "preference_model", "rl"})
+
+
+def _left(step: Step, material: Material) -> float:
+    """The share of a data stage's records that are not stored yet."""
+    per_stage = {
+        "respond": len(material.prompts["helpful"].train),
+        "revise": len(material.prompts["harmful"].train) * (1 + material.recipe.revise.rounds),
+        "compare": len(material.prompts["harmful"].train),
+        "evaluate": 3 * sum(len(split.held_out) for split in material.prompts.values()),
+    }
+    total = per_stage.get(step.stage, 0)
+    return max(0.0, 1 - step.folder.count() / total) if total else 1.0
+
+
+def _seconds(step: Step, material: Material, runs: Path, tokens: int) -> float | None:
+    if material.recipe.engine.type == "scripted" and step.stage not in TRAINING:
+        return 0.0
+    if not tokens:
+        return 5.0
+    rate = _measured(step, material, runs) or _assumed(step.stage, material)
+    return None if rate is None else tokens / rate
+
+
+def _measured(step: Step, material: Material, runs: Path) -> float | None:
+    """Tokens a second of the newest finished step of this stage with the same engine and model."""
+    wanted = material.recipe.engine.type, material.recipe.models.pretrained.model
+    done = sorted(runs.glob(f"*/{step.stage}-*/DONE"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in done:
+        recipe = StepFolder(path.parent).spec.get("recipe", {})
+        summary = read_json(path)
+        used = recipe.get("engine", {}).get("type"), recipe.get("models", {}).get("pretrained", {}).get("model")
+        if used == wanted and summary.get("tokens") and summary["seconds"]:
+            return summary["tokens"] / summary["seconds"]
+    return None
+
+
+def _assumed(stage: str, material: Material) -> float | None:
+    size = parameters(material.recipe.models.pretrained.model)
+    if size is None:
+        return None
+    return _CPU_RATES["train" if stage in TRAINING else "write"] * _CPU_SCALE / size
+
+
+def _disk(stage: str, tokens: int, material: Material) -> int:
+    """A model for a training stage, and twice a resumable checkpoint while it runs; else about 6 bytes a token."""
+    if stage not in TRAINING:
+        return tokens * 12
+    size = parameters(material.recipe.models.pretrained.model) or 0
+    return size * _BYTES

@@ -1,0 +1,1 @@
+"""Runs a data stage over its items. One file a place to run."""

@@ -1,0 +1,56 @@
+"""Gathers what a run's steps left into what the report shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from cai.material import Material
+from cai.plan import Step
+from cai.records import Comparison, Measurement, Record, Revision, RoundScore
+from cai.stages.report import Findings, StageTiming
+from cai.weights import parameters
+
+TRAINING = ("sft", "preference_model", "rl")
+
+
+def findings(material: Material, steps: Mapping[str, Step]) -> Findings:
+    """Everything the report knows of a run whose other stages are done."""
+    judge = material.recipe.models.feedback.model
+
+    def records(stage: str, kind: type[Record]) -> list[Any]:
+        return list(steps[stage].folder.records(kind))
+
+    comparisons = records("compare", Comparison)
+    return Findings(
+        recipe=material.recipe,
+        constitution=material.constitution,
+        revisions=records("revise", Revision),
+        comparisons=comparisons,
+        round_scores=records("score_rounds", RoundScore),
+        measurements=records("evaluate", Measurement),
+        curves={stage: steps[stage].folder.metrics() for stage in TRAINING},
+        timings=[timing(stage, step.folder.summary) for stage, step in steps.items() if step.folder.done],
+        dropped=dropped(material, steps, comparisons),
+        judge_model=judge,
+        judge_parameters=parameters(judge),
+    )
+
+
+def timing(stage: str, summary: Mapping[str, Any]) -> StageTiming:
+    """What DONE says of a stage's time."""
+    seconds, tokens = summary["seconds"], summary.get("tokens", 0)
+    items = summary.get("items") or summary.get("rows") or summary.get("pairs") or summary.get("prompts") or 0
+    return StageTiming(stage, seconds, items, tokens, tokens / seconds if tokens and seconds else None)
+
+
+def dropped(material: Material, steps: Mapping[str, Step], comparisons: list[Comparison]) -> dict[str, int]:
+    """Everything that was left out, and why."""
+    counts = {f"duplicate {kind} prompts": split.duplicates for kind, split in material.prompts.items()}
+    states = Counter(comparison.verdict.state for comparison in comparisons)
+    counts |= {f"comparisons {state}": count for state, count in states.items() if state != "parsed"}
+    for stage, unit in (("sft", "rows"), ("preference_model", "pairs")):
+        counts[f"{stage}: {unit} over max_length"] = steps[stage].folder.summary.get("too_long", 0)
+    counts["sft: empty answers"] = steps["sft"].folder.summary.get("empty", 0)
+    return counts

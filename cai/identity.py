@@ -1,0 +1,72 @@
+"""What makes two things the same: canonical JSON, digests, seeds, and which config fields count.
+
+Every config field is declared with `identity` (it changes results, so it is part of a stage's address) or
+`knob` (it changes speed, memory or logging only). A field declared with neither is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+_ROLE = "cai_role"
+
+
+def identity(default: Any, description: str, **constraints: Any) -> Any:
+    """A config field that changes results; `description` gives its meaning, unit and source."""
+    return _field(default, description, "identity", constraints)
+
+
+def knob(default: Any, description: str, **constraints: Any) -> Any:
+    """A config field that changes how a stage runs and not what it yields."""
+    return _field(default, description, "knob", constraints)
+
+
+def _field(default: Any, description: str, role: str, constraints: dict[str, Any]) -> Any:
+    if isinstance(default, type):
+        constraints["default_factory"] = default
+    else:
+        constraints["default"] = default
+    return Field(description=description, json_schema_extra={_ROLE: role}, **constraints)
+
+
+def role_of(model: type[BaseModel], field: str) -> str:
+    """'identity' or 'knob'. Raises TypeError for a field declared with neither."""
+    extra = model.model_fields[field].json_schema_extra
+    if not isinstance(extra, dict) or _ROLE not in extra:
+        raise TypeError(f"{model.__name__}.{field} must be declared with identity(...) or knob(...)")
+    return str(extra[_ROLE])
+
+
+def identity_of(config: BaseModel) -> dict[str, Any]:
+    """The fields of `config` that change results, nested configs included."""
+    kept = (name for name in type(config).model_fields if role_of(type(config), name) == "identity")
+    return {name: _plain(getattr(config, name)) for name in kept}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return identity_of(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces. Raises TypeError or ValueError on a value JSON cannot hold."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """64 hex digits that name `value`; blind to the order of keys."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def seed_of(*parts: str | int) -> int:
+    """A seed in [0, 2**63) that depends on `parts` alone, so that a resumed run draws what an unbroken one draws."""
+    return int(digest(list(parts))[:16], 16) >> 1

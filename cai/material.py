@@ -1,0 +1,82 @@
+"""What a recipe points at, loaded and checked before anything runs: constitution, prompts, templates, examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cai.config import ModelConfig, Recipe
+from cai.constitution import Constitution, load_constitution
+from cai.errors import InputError
+from cai.few_shot import ComparisonExample, RevisionExample, comparison_examples, revision_examples
+from cai.prompts import Templates
+from cai.questions import load_prompts, split
+from cai.records import Kind, Prompt
+
+
+@dataclass(frozen=True)
+class PromptSplit:
+    """One kind of prompts: those to train on, those held out, and how many duplicates were dropped."""
+
+    train: tuple[Prompt, ...]
+    held_out: tuple[Prompt, ...]
+    duplicates: int
+
+
+class Material:
+    """Everything a recipe names. Each part is read once, when first asked for. Raises InputError."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self._templates: dict[str, Templates] = {}
+
+    @cached_property
+    def constitution(self) -> Constitution:
+        """The rules."""
+        return load_constitution(self.recipe.constitution)
+
+    @cached_property
+    def prompts(self) -> dict[Kind, PromptSplit]:
+        """Harmful and helpful prompts, cut to the recipe's limits."""
+        return {"harmful": self._split("harmful"), "helpful": self._split("helpful")}
+
+    @cached_property
+    def revision_examples(self) -> tuple[RevisionExample, ...]:
+        """Shown before a critique and a revision."""
+        config = self.recipe.revise
+        return revision_examples(config.few_shot_file, config.few_shot)
+
+    @cached_property
+    def comparison_examples(self) -> tuple[ComparisonExample, ...]:
+        """Shown to the judge."""
+        config = self.recipe.compare
+        return comparison_examples(config.few_shot_file, config.few_shot)
+
+    def templates(self, model: ModelConfig) -> Templates:
+        """The templates of a model's dialect."""
+        if model.dialect not in self._templates:
+            folder = Path(self.recipe.templates) if self.recipe.templates else None
+            self._templates[model.dialect] = Templates(model.dialect, folder)
+        return self._templates[model.dialect]
+
+    def load(self) -> None:
+        """Reads everything now, so that a mistake shows before any model is loaded."""
+        _ = self.constitution, self.prompts, self.revision_examples, self.comparison_examples
+        for model in (self.recipe.models.assistant, self.recipe.models.feedback, self.recipe.models.pretrained):
+            self.templates(model)
+        for use in ("revision", "comparison"):
+            self.constitution.draw(use, 0)
+
+    def _split(self, kind: Kind) -> PromptSplit:
+        source = self.recipe.prompts.harmful if kind == "harmful" else self.recipe.prompts.helpful
+        loaded = load_prompts(source, kind)
+        train, held_out = split(loaded.prompts, self.recipe.prompts.held_out)
+        if not train or not held_out:
+            empty = "training" if not train else "evaluation"
+            raise InputError(
+                f"prompts.{kind}: {source} has {len(loaded.prompts)} prompts and leaves none for {empty} with "
+                f"held_out {self.recipe.prompts.held_out}; add prompts or change held_out"
+            )
+        limits = self.recipe.prompts.limit, self.recipe.evaluate.limit
+        return PromptSplit(tuple(train[: limits[0]]), tuple(held_out[: limits[1]]), loaded.duplicates)

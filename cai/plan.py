@@ -1,0 +1,150 @@
+"""What a recipe will run: its stages in order, each with its parents and the digest that is its address.
+
+A digest covers the settings that change results, the texts and models that go in, and the digests of the parents; it
+covers no knob, no path and no version of this program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from cai.config import ModelConfig
+from cai.identity import digest, identity_of
+from cai.material import Material
+from cai.records import Prompt
+from cai.store import RunFolder, StepFolder
+from cai.weights import fingerprint
+
+FORMAT = 1
+"""Raised when a stage begins to yield something else from the same settings."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a plan. `identity` is what its digest covers beside its parents."""
+
+    stage: str
+    parents: tuple[str, ...]
+    identity: dict[str, Any]
+    digest: str
+    folder: StepFolder
+
+
+Inputs = Callable[[Material], dict[str, Any]]
+
+
+def plan(material: Material, run: RunFolder) -> dict[str, Step]:
+    """All steps of a recipe, by stage, in the order in which they run."""
+    steps: dict[str, Step] = {}
+    for stage, (parents, inputs) in STAGES.items():
+        identity = {"format": FORMAT, "seed": material.recipe.seed, **inputs(material)}
+        name = digest([stage, identity, {parent: steps[parent].digest for parent in parents}])
+        steps[stage] = Step(stage, parents, identity, name, run.step(stage, name))
+    return steps
+
+
+def differences(old: Any, new: Any, at: str = "") -> Iterable[tuple[str, Any, Any]]:
+    """Where two identities differ: (field, old value, new value)."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from differences(old.get(key), new.get(key), f"{at}.{key}" if at else key)
+    elif old != new:
+        yield at, old, new
+
+
+def _respond(material: Material) -> dict[str, Any]:
+    recipe = material.recipe
+    return {
+        "settings": identity_of(recipe.respond),
+        **_spoken(material, "assistant", recipe.models.assistant),
+        "prompts": _names(material.prompts["helpful"].train),
+    }
+
+
+def _revise(material: Material) -> dict[str, Any]:
+    recipe = material.recipe
+    return {
+        "settings": identity_of(recipe.revise),
+        **_spoken(material, "assistant", recipe.models.assistant),
+        "prompts": _names(material.prompts["harmful"].train),
+        "constitution": material.constitution.digest_for("revision"),
+        "few_shot": digest([example.model_dump() for example in material.revision_examples]),
+    }
+
+
+def _sft(material: Material) -> dict[str, Any]:
+    return {"settings": identity_of(material.recipe.sft), **_trained(material)}
+
+
+def _compare(material: Material) -> dict[str, Any]:
+    recipe = material.recipe
+    return {
+        "settings": identity_of(recipe.compare),
+        **_spoken(material, "feedback", recipe.models.feedback),
+        "prompts": _names(material.prompts["harmful"].train),
+        "constitution": material.constitution.digest_for("comparison"),
+        "few_shot": digest([example.model_dump() for example in material.comparison_examples]),
+    }
+
+
+def _preference_model(material: Material) -> dict[str, Any]:
+    return {"settings": identity_of(material.recipe.preference_model)}
+
+
+def _rl(material: Material) -> dict[str, Any]:
+    prompts = {kind: _names(split.train) for kind, split in material.prompts.items()}
+    return {"settings": identity_of(material.recipe.rl), "prompts": prompts}
+
+
+def _score_rounds(material: Material) -> dict[str, Any]:
+    return {}
+
+
+def _evaluate(material: Material) -> dict[str, Any]:
+    prompts = {kind: _names(split.held_out) for kind, split in material.prompts.items()}
+    settings = identity_of(material.recipe.evaluate)
+    return {"settings": settings, "engine": identity_of(material.recipe.engine), "prompts": prompts}
+
+
+def _report(material: Material) -> dict[str, Any]:
+    recipe = material.recipe
+    shown = {"name": recipe.name, "description": recipe.description, "report": recipe.report.model_dump()}
+    return {"shown": shown, "constitution": digest(material.constitution.model_dump())}
+
+
+STAGES: dict[str, tuple[tuple[str, ...], Inputs]] = {
+    "respond": ((), _respond),
+    "revise": ((), _revise),
+    "sft": (("respond", "revise"), _sft),
+    "compare": (("sft",), _compare),
+    "preference_model": (("sft", "compare"), _preference_model),
+    "rl": (("sft", "preference_model"), _rl),
+    "score_rounds": (("revise", "sft", "preference_model"), _score_rounds),
+    "evaluate": (("sft", "preference_model", "rl"), _evaluate),
+    "report": (("respond", "revise", "compare", "score_rounds", "evaluate"), _report),
+}
+"""The stages of a run: what each is made from, and which settings and texts go into it."""
+
+
+def _trained(material: Material) -> dict[str, Any]:
+    """The model that is finetuned: its dialect is that of every model made from it."""
+    model = material.recipe.models.pretrained
+    return {"pretrained": _model(model), "templates": material.templates(model).digest}
+
+
+def _spoken(material: Material, part: str, model: ModelConfig) -> dict[str, Any]:
+    return {
+        part: _model(model),
+        "templates": material.templates(model).digest,
+        "engine": identity_of(material.recipe.engine),
+    }
+
+
+def _model(model: ModelConfig) -> dict[str, Any]:
+    return {"weights": fingerprint(model.model), "dialect": model.dialect}
+
+
+def _names(prompts: Iterable[Prompt]) -> str:
+    return digest([prompt.id for prompt in prompts])

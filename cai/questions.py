@@ -1,0 +1,213 @@
+"""Prompts from files: questions, conversations, transcripts, hub data sets, split by hash."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cai.errors import InputError, MissingExtra
+from cai.identity import digest
+from cai.records import Kind, Message, Prompt
+from cai.resources import find
+from cai.transcripts import from_messages, from_text, from_transcript, is_transcript
+
+Row = tuple[str, dict[str, Any]]
+"""Where a row stands (`:3`, `: row 7`) and its columns by name."""
+
+COLUMNS = ("prompt", "messages", "question", "instruction", "text", "chosen")
+"""The columns that can hold a prompt; of several, the first that is filled."""
+
+_HUB_NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)(?::(.+))?")
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """Prompts in the order of their file. `duplicates`: rows left out because an earlier row has the same content."""
+
+    prompts: tuple[Prompt, ...]
+    duplicates: int
+
+
+def load_prompts(spec: str, kind: Kind, beside: Path | None = None) -> PromptSet:
+    """Prompts from a file (as given, or relative to `beside`), a shipped set, or `hf:owner/name[:split]`.
+
+    A final answer of the assistant is dropped, and space around a turn. Raises InputError with `file:line:`
+    (`name: row 7:` where a source has no lines), or MissingExtra.
+    """
+    name, rows = _open(spec, beside)
+    found: dict[str, Prompt] = {}
+    count = 0
+    for where, row in rows:
+        try:
+            prompt = Prompt.of(_conversation(row), kind, f"{spec}{where}")
+        except InputError as error:
+            raise InputError(f"{name}{where}: {error}") from None
+        found.setdefault(prompt.id, prompt)
+        count += 1
+    if not found:
+        raise InputError(f"{name}: holds no prompts; expected one a line or row")
+    return PromptSet(tuple(found.values()), count - len(found))
+
+
+def split(prompts: Iterable[Prompt], held_out: float) -> tuple[list[Prompt], list[Prompt]]:
+    """Prompts for training and held-out prompts, about a share `held_out` of all.
+
+    The hash of a prompt's id alone decides where it goes, so other prompts and their order change nothing. Both
+    lists are in the order of that hash: their first n are a varied sample.
+    """
+    shuffled = sorted(prompts, key=lambda prompt: (_place(prompt), prompt.id))
+    kept_out = [prompt for prompt in shuffled if _place(prompt) < held_out]
+    return shuffled[len(kept_out) :], kept_out
+
+
+def _place(prompt: Prompt) -> float:
+    """A number in [0, 1) that depends on the prompt's id alone."""
+    return int(digest(["split", prompt.id])[:8], 16) / 2**32
+
+
+def _conversation(row: dict[str, Any]) -> tuple[Message, ...]:
+    column = next((column for column in COLUMNS if row.get(column) is not None), None)
+    if column is None:
+        raise InputError(f"no prompt here; found {_names(row)}; expected one of {_names(COLUMNS)}")
+    value = row[column]
+    if isinstance(value, list):
+        return from_messages(value)
+    if not isinstance(value, str):
+        raise InputError(f"{column}: expected text or a list of {{role, content}}, found {type(value).__name__}")
+    if column == "chosen" or (column == "prompt" and is_transcript(value)):
+        return from_transcript(value)
+    if column == "messages":
+        raise InputError("messages: expected a list of {role, content}, found text; put text into 'prompt'")
+    return from_text(_with_input(value, row) if column == "instruction" else value)
+
+
+def _with_input(instruction: str, row: dict[str, Any]) -> str:
+    """An Alpaca row's `input` is what its instruction speaks of."""
+    extra = row.get("input")
+    return f"{instruction}\n\n{extra}" if isinstance(extra, str) and extra.strip() else instruction
+
+
+def _names(columns: Iterable[str]) -> str:
+    return ", ".join(repr(column) for column in columns) or "nothing"
+
+
+def _open(spec: str, beside: Path | None) -> tuple[str, Iterator[Row]]:
+    """What errors call the source, and its rows."""
+    if spec.startswith("hf:"):
+        return spec, _hub_rows(spec)
+    path = find("prompts", spec, ".txt", beside)
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    if suffix not in _READERS:
+        raise InputError(f"{path}: cannot tell its format; expected {', '.join(_READERS)} (all but the last also .gz)")
+    return str(path), _READERS[suffix](path)
+
+
+def _text_rows(path: Path) -> Iterator[Row]:
+    return ((f":{number}", {"text": line}) for number, line in _lines(path) if line.strip())
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}:{number}: not valid JSON ({error}); expected one object a line") from None
+        if not isinstance(row, dict):
+            raise InputError(f"{path}:{number}: expected a JSON object, found a {type(row).__name__}")
+        yield f":{number}", row
+
+
+def _csv_rows(path: Path) -> Iterator[Row]:
+    reader = csv.reader((line for _, line in _lines(path)), strict=True)
+    header: list[str] | None = None
+    start = 1
+    try:
+        for fields in reader:
+            if header is None:
+                header = [field.strip() for field in fields]
+            elif fields:
+                yield f":{start}", _csv_row(header, fields, f"{path}:{start}")
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"{path}:{start}: not valid CSV ({error}); mend the row or use .jsonl") from None
+
+
+def _csv_row(header: list[str], fields: list[str], where: str) -> dict[str, Any]:
+    if len(fields) != len(header):
+        raise InputError(f"{where}: found {len(fields)} fields, the header names {len(header)}; quote commas in text")
+    return dict(zip(header, fields, strict=True))
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingExtra("pyarrow", "data") from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            rows = (row for batch in file.iter_batches() for row in batch.to_pylist())
+            for number, row in enumerate(rows, 1):
+                yield f": row {number}", row
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as Parquet ({_first_line(error)})") from None
+
+
+def _hub_rows(spec: str) -> Iterator[Row]:
+    match = _HUB_NAME.fullmatch(spec)
+    if match is None:
+        raise InputError(f"{spec}: expected hf:owner/name or hf:owner/name:split")
+    name, part = match[1], match[2] or "train"
+    try:
+        import datasets
+        from datasets.exceptions import DatasetsError
+    except ImportError:
+        raise MissingExtra("datasets", "data") from None
+    try:
+        rows: Any = datasets.load_dataset(name, split=part)
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        advice = "check the name, the split and the network, or download it and give a file"
+        raise InputError(f"{spec}: cannot be loaded ({_first_line(error)}); {advice}") from None
+    for number, row in enumerate(rows, 1):
+        yield f": row {number}", row
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines, cut at line feeds alone. Raises InputError on bytes that are not text."""
+    open_file: Callable[..., Any] = gzip.open if path.name.lower().endswith(".gz") else open
+    try:
+        with open_file(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                yield number, _decode(line, f"{path}:{number}").removeprefix("\ufeff" if number == 1 else "")
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read ({_first_line(error)}); is it damaged or cut short?") from None
+
+
+def _decode(line: bytes, where: str) -> str:
+    if b"\0" in line:
+        raise InputError(f"{where}: holds a NUL byte; save the file as UTF-8 text")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: byte {error.start} of the line is not UTF-8; save the file as UTF-8") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".txt": _text_rows,
+    ".jsonl": _json_rows,
+    ".csv": _csv_rows,
+    ".parquet": _parquet_rows,
+}

@@ -1,0 +1,150 @@
+"""The values that rest on disk. Frozen; functions return new ones; nothing a model said is ever dropped."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from cai.identity import digest
+
+Role = Literal["system", "user", "assistant"]
+Kind = Literal["harmful", "helpful"]
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(Record):
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+class Prompt(Record):
+    """A conversation that ends with a user's turn and waits for an answer."""
+
+    id: str
+    kind: Kind
+    messages: tuple[Message, ...]
+    source: str
+
+    @classmethod
+    def of(cls, messages: tuple[Message, ...], kind: Kind, source: str) -> Prompt:
+        """Named by its content, so that the same conversation has the same id in every file."""
+        content = [[message.role, message.content] for message in messages]
+        return cls(id=digest(content)[:16], kind=kind, messages=messages, source=source)
+
+
+class Completion(Record):
+    """One reply of an engine. `text` is what later steps see, `raw` is what the model wrote.
+
+    `seeded` is false where the engine could not honour `seed`.
+    """
+
+    text: str
+    raw: str
+    finish: Literal["stop", "length"]
+    prompt_tokens: int
+    tokens: int
+    seed: int
+    seeded: bool = True
+
+
+class Answer(Record):
+    """An answer to a prompt. `id` is the prompt's."""
+
+    id: str
+    prompt: Prompt
+    response: Completion
+
+
+class Revision(Record):
+    """One round of a critique-revision chain (Bai et al. 2022, section 3.1).
+
+    Round 0 is the first answer: it has no principle and no critique.
+    """
+
+    id: str
+    prompt: Prompt
+    round: int
+    principle: str | None
+    critique: Completion | None
+    response: Completion
+
+
+class OrderedLabels(Record):
+    """The judge's log-probabilities (nats) for one seating of a pair.
+
+    `first` is the answer shown as (A). `logprobs` maps each label to log p(label | question), raw.
+    """
+
+    first: Literal["a", "b"]
+    logprobs: dict[str, float]
+
+
+class Verdict(Record):
+    """What the judge said of a pair. Only a parsed verdict has `p_a` = P(a is better), and only it trains.
+
+    `skipped`: the judge was not asked, since the answers are identical.
+    """
+
+    state: Literal["parsed", "unparsed", "refused", "error", "skipped"]
+    p_a: float | None
+    orders: tuple[OrderedLabels, ...]
+    reason: str = ""
+
+
+class Comparison(Record):
+    """Two answers of one model to one prompt and the verdict on them (Bai et al. 2022, section 4.1)."""
+
+    id: str
+    prompt: Prompt
+    principle: str
+    a: Completion
+    b: Completion
+    verdict: Verdict
+
+    def swap(self) -> Comparison:
+        """The same comparison with the answers named the other way round."""
+        p_a = self.verdict.p_a
+        orders = tuple(order.model_copy(update={"first": _other(order.first)}) for order in self.verdict.orders)
+        verdict = self.verdict.model_copy(update={"p_a": None if p_a is None else 1 - p_a, "orders": orders})
+        return self.model_copy(update={"a": self.b, "b": self.a, "verdict": verdict})
+
+
+class Measurement(Record):
+    """One model's answer to one held-out prompt, measured.
+
+    `reward`: preference-model score (no unit; one unit is one nat of log-odds). `kl_base` and `kl_sl`:
+    log p(answer | this model) - log p(answer | base or SL-CAI model), nats an answer; their mean over answers
+    sampled at temperature 1 estimates the KL divergence. `words`: whitespace-separated words of the answer.
+    """
+
+    id: str
+    model: str
+    prompt: Prompt
+    response: Completion
+    reward: float
+    kl_base: float
+    kl_sl: float | None
+    refusal: bool
+    evasive: bool
+    words: int
+
+
+class RoundScore(Record):
+    """The preference-model score of one round of a chain. `id` is the revision's."""
+
+    id: str
+    round: int
+    principle: str | None
+    reward: float
+
+
+def _other(seat: Literal["a", "b"]) -> Literal["a", "b"]:
+    return "b" if seat == "a" else "a"

@@ -1,0 +1,32 @@
+"""Finds what ships with cai, in a clone or in an installed wheel: constitutions, prompts, recipes."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from cai.errors import InputError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped(folder: str) -> Path:
+    """The folder `constitutions`, `prompts` or `recipes` that ships with this version."""
+    inside = _PACKAGE / "_shipped" / folder
+    return inside if inside.is_dir() else _PACKAGE.parent / folder
+
+
+def find(folder: str, name: str, suffix: str, beside: Path | None = None) -> Path:
+    """The file `name`: a path (as given, or relative to `beside`), or the name of a shipped file.
+
+    Raises InputError that names the nearest shipped file.
+    """
+    home = shipped(folder)
+    places = [Path(name), *([beside / name] if beside else []), home / f"{name}{suffix}", home / name]
+    for place in places:
+        if place.is_file():
+            return place
+    known = sorted(str(path.relative_to(home).with_suffix("")) for path in home.rglob(f"*{suffix}"))
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise InputError(f"no file {name!r} and nothing of that name ships in {folder}/; {hint}shipped: {', '.join(known)}")

@@ -1,0 +1,85 @@
+"""The documented schema of recipes and constitutions: for editors as JSON Schema, for people as commented YAML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from cai.config import ModelConfig, Recipe
+from cai.constitution import Constitution
+from cai.identity import role_of
+
+
+def recipe_schema() -> dict[str, Any]:
+    """JSON Schema of a recipe as it is written: a part may be a name, or refer to another part by `use`."""
+    schema = Recipe.model_json_schema()
+    models = schema["$defs"]["ModelsConfig"]
+    part = schema["$defs"][ModelConfig.__name__]
+    part["properties"]["use"] = {"type": "string", "description": "Another part, whose settings this one starts from."}
+    for name, field in models["properties"].items():
+        written = {"anyOf": [{"type": "string"}, {"$ref": f"#/$defs/{ModelConfig.__name__}"}]}
+        models["properties"][name] = {**written, "description": field["description"]}
+    models["required"] = ["assistant"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def constitution_schema() -> dict[str, Any]:
+    """JSON Schema of a constitution."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Constitution.model_json_schema()}
+
+
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"recipe": recipe_schema, "constitution": constitution_schema}
+
+
+def documented(config: type[BaseModel]) -> str:
+    """Every setting with its default and meaning, as YAML that can be copied from. Knobs are marked so."""
+    return "\n".join(_lines(config, 0))
+
+
+def _lines(config: type[BaseModel], depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    for name, field in config.model_fields.items():
+        nested = [kind for kind in _models(field.annotation)]
+        mark = " [knob]" if role_of(config, name) == "knob" else ""
+        yield f"{indent}# {field.description}{mark}"
+        if not nested:
+            yield f"{indent}{name}: {_default(field)}{_bounds(field)}"
+            continue
+        yield f"{indent}{name}:"
+        for index, kind in enumerate(nested):
+            if len(nested) > 1:
+                yield f"{indent}  # {'either' if index == 0 else 'or'}: {_first_line(kind)}"
+            yield from _lines(kind, depth + 1)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The config classes a field's type names."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        return
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required() or field.default is PydanticUndefined:
+        return "<required>"
+    return json.dumps(field.default)
+
+
+def _bounds(field: FieldInfo) -> str:
+    """Allowed values, where the type or its constraints name them."""
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    limits = [f"{sign} {getattr(m, key)}" for m in field.metadata for key, sign in signs.items() if hasattr(m, key)]
+    choices = [json.dumps(value) for value in get_args(field.annotation) if isinstance(value, str)]
+    shown = ", ".join(limits) or " | ".join(choices)
+    return f"  # {shown}" if shown else ""
+
+
+def _first_line(kind: type[BaseModel]) -> str:
+    return (kind.__doc__ or "").splitlines()[0]

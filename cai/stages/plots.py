@@ -1,0 +1,236 @@
+"""The figures of the report: SVG that stands alone, takes its ink from the page, and is the same for the same data."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cai.errors import MissingExtra
+from cai.records import Comparison, RoundScore
+from cai.stages.report_effects import KINDS, MODELS, TableRow
+from cai.stats import Estimate, mean
+from cai.verdicts import probability_of_first
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, VERMILION = "#0072b2", "#d55e00"
+"""Two colours of Okabe and Ito's set, told apart by colour-blind readers."""
+
+_INK = "#0a0b0c"
+"""Stands for the colour of the page's text until the figure is in the page."""
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "grid.color": _INK,
+    "grid.alpha": 0.14,
+    "grid.linewidth": 0.6,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5.5,
+}
+_SMOOTHED_FROM = 40
+"""Rows from which a curve also shows its moving average."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure and its caption. `svg` is empty where there is nothing to draw, and the caption says why."""
+
+    title: str
+    caption: str
+    svg: str = ""
+
+
+def by_round(scores: Sequence[RoundScore], resamples: int) -> Plot:
+    """The preference-model score of each revision round, as Bai et al. 2022, Fig. 5."""
+    title = "Preference-model score by revision round"
+    rounds = sorted({score.round for score in scores})
+    groups = [_finite(score.reward for score in scores if score.round == round_) for round_ in rounds]
+    if not any(groups):
+        return Plot(title, "No round was scored, so there is nothing to draw.")
+    points = {x: mean(group, resamples=resamples) for x, group in zip(rounds, groups, strict=True) if group}
+
+    def paint(axes: Axes) -> None:
+        _dots(axes, list(points), list(points.values()), BLUE, "o-")
+        axes.set_xticks(rounds)
+        axes.set_xlabel("Revision round (0: the first answer)")
+        axes.set_ylabel("Score (log-odds, nats)")
+
+    caption = (
+        f"Mean over chains; n = {_counts([e.n for e in points.values()])} answers a round. Bars: 95 % bootstrap interval "
+        "of the mean. As Bai et al. 2022, Fig. 5. The score is that of this run's own preference model."
+    )
+    return Plot(title, caption, _svg(title, paint))
+
+
+def by_model(rows: Sequence[TableRow]) -> Plot:
+    """The preference-model score of each model on held-out prompts."""
+    title = "Preference-model score by model"
+    if not rows:
+        return Plot(title, "No model was measured, so there is nothing to draw.")
+    models = [model for model in MODELS if any(row.model == model for row in rows)]
+    kinds = [kind for kind in KINDS if any(row.kind == kind for row in rows)]
+
+    def paint(axes: Axes) -> None:
+        for kind, colour, marker, shift in zip(KINDS, (BLUE, VERMILION), ("o", "s"), (-0.07, 0.07), strict=True):
+            chosen = [row for row in rows if row.kind == kind]
+            xs = [models.index(row.model) + shift for row in chosen]
+            _dots(axes, xs, [row.score for row in chosen], colour, marker, f"{kind} prompts" if chosen else "")
+        axes.set_xticks(range(len(models)), models)
+        axes.set_xlim(-0.5, len(models) - 0.5)
+        axes.set_ylabel("Score (log-odds, nats)")
+        _legend(axes, len(kinds))
+
+    counts = " and ".join(f"{_counts([row.n for row in rows if row.kind == kind])} {kind}" for kind in kinds)
+    caption = (
+        f"Mean over held-out prompts; n = {counts} prompts. Bars: 95 % bootstrap interval of each mean. The models "
+        "answer the same prompts, so bars that overlap don't settle a difference: the paired statements above do."
+    )
+    return Plot(title, caption, _svg(title, paint))
+
+
+def curve(title: str, rows: Sequence[Mapping[str, float]], key: str, label: str, note: str = "") -> Plot:
+    """One logged quantity over the steps of a training stage."""
+    logged = [(row.get("step", place), row[key]) for place, row in enumerate(rows, 1) if row.get(key) is not None]
+    points = [(x, y) for x, y in logged if math.isfinite(y)]
+    if not points:
+        why = "every logged value is infinite or not a number" if logged else f"the training log has no {key!r}"
+        return Plot(title, f"Nothing to draw: {why}.")
+    smoothed = _moving_average([y for _, y in points]) if len(points) >= _SMOOTHED_FROM else []
+
+    def paint(axes: Axes) -> None:
+        xs, ys = zip(*points, strict=True)
+        axes.plot(xs, ys, "-" if len(points) > 1 else "o", color=BLUE, alpha=0.35 if smoothed else 1.0)
+        if smoothed:
+            axes.plot(xs, smoothed, color=BLUE)
+        axes.set_xlabel("Optimizer step")
+        axes.set_ylabel(label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+
+    return Plot(title, _curve_caption(len(points), len(logged) - len(points), bool(smoothed), note), _svg(title, paint))
+
+
+def seats(comparisons: Sequence[Comparison]) -> Plot:
+    """What the judge says of the answer it is shown first, whichever that is."""
+    title = "The judge's probability for the answer shown first"
+    orders = [order for item in comparisons if item.verdict.p_a is not None for order in item.verdict.orders]
+    groups = [
+        [p for order in orders if order.first == seat and (p := probability_of_first(order)) is not None]
+        for seat in "ab"
+    ]
+    caption = (
+        f"n = {sum(map(len, groups))} seatings of parsed comparisons; no band. An even judge is centred on the dashed "
+        "line at 0.5; one that prefers a seat whatever it reads piles up on one side in both colours."
+    )
+    names = ("answer a first", "answer b first")
+    return _histogram(title, caption, groups, names, "P(the answer shown first is better)", "Seatings")
+
+
+def labels(comparisons: Sequence[Comparison]) -> Plot:
+    """The labels that the preference model learned from."""
+    title = "The labels: P(a is better)"
+    values = [item.verdict.p_a for item in comparisons if item.verdict.p_a is not None]
+    caption = (
+        f"n = {len(values)} parsed comparisons, averaged over the seatings asked; no band. Near the dashed line a pair "
+        "is a tie and teaches the preference model little."
+    )
+    return _histogram(title, caption, [values], ("",), "P(a is better)", "Comparisons")
+
+
+def _histogram(
+    title: str, caption: str, groups: Sequence[Sequence[float]], names: Sequence[str], x_label: str, y_label: str
+) -> Plot:
+    if not any(groups):
+        return Plot(title, "No comparison was parsed, so there is nothing to draw.")
+
+    def paint(axes: Axes) -> None:
+        bins = [edge / 20 for edge in range(21)]
+        colours = (BLUE, VERMILION)[: len(groups)]
+        axes.hist(list(groups), bins=bins, stacked=True, color=colours, label=list(names), rwidth=0.9)
+        axes.axvline(0.5, color=_INK, linestyle="--", linewidth=1)
+        axes.set_xlim(0, 1)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        if any(names):
+            _legend(axes, len(names))
+
+    return Plot(title, caption, _svg(title, paint))
+
+
+def _dots(
+    axes: Axes, xs: Sequence[float], estimates: Sequence[Estimate], colour: str, style: str, name: str = ""
+) -> None:
+    """Means with their intervals."""
+    axes.vlines(xs, [e.low for e in estimates], [e.high for e in estimates], color=colour, linewidth=1.4)
+    axes.plot(xs, [e.value for e in estimates], style, color=colour, label=name or "_")
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, handletextpad=0.5)
+
+
+def _curve_caption(drawn: int, left_out: int, smoothed: bool, note: str) -> str:
+    count = f"n = {drawn} logged row{'s' if drawn != 1 else ''} of one training run; no band."
+    average = " Pale: as logged; strong: moving average." if smoothed else ""
+    gone = f" {left_out} infinite or not a number, not drawn." if left_out else ""
+    return f"{count}{average}{gone} {note}".rstrip()
+
+
+def _counts(counts: Sequence[int]) -> str:
+    """One number where all are the same, else each in turn."""
+    return ", ".join(map(str, counts if len(set(counts)) > 1 else counts[:1]))
+
+
+def _moving_average(values: Sequence[float]) -> list[float]:
+    """Over a centred window of about a tenth of the rows, narrower at the ends."""
+    reach = len(values) // 20
+    windows = [values[max(0, place - reach) : place + reach + 1] for place in range(len(values))]
+    return [sum(window) / len(window) for window in windows]
+
+
+def _finite(values: Any) -> list[float]:
+    return [value for value in values if math.isfinite(value)]
+
+
+def _svg(title: str, paint: Callable[[Axes], None]) -> str:
+    """Draws on one pair of axes. Raises MissingExtra where matplotlib is not installed."""
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtra("matplotlib", "report") from None
+    file = io.StringIO()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": title})
+        figure = Figure(figsize=(4.4, 2.75), layout="constrained")
+        paint(figure.subplots())
+        nameless = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(file, format="svg", transparent=True, metadata=nameless)
+    return _inline(file.getvalue(), title)
+
+
+def _inline(svg: str, title: str) -> str:
+    """What of an SVG file belongs in an HTML page: no prologue, no size, no ids that repeat, ink from the page."""
+    view = re.search(r'viewBox="[^"]*"', svg)
+    body = svg[svg.index(">", svg.index("<svg")) + 1 :]
+    body = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", body)
+    opening = f'<svg {view[0] if view else ""} role="img" aria-label="{title}">'
+    return opening + body.replace(_INK, "currentColor").strip()

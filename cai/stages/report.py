@@ -1,0 +1,234 @@
+"""The report: what a run changed, what it can and can't show, and enough of its data to see for oneself.
+
+Two files: one HTML page that loads nothing from anywhere, and a summary in Markdown. Text that models wrote is hostile:
+it is escaped where it is inserted, by the environment of each template and not by the template.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from cai.config import Recipe
+from cai.constitution import Constitution
+from cai.records import Comparison, Measurement, Revision, RoundScore
+from cai.stages import plots
+from cai.stages.report_caveats import Fact, caveats, judge_facts, parameters_text
+from cai.stages.report_effects import HEADINGS, TableRow, percent, sentences, table
+from cai.stages.report_excerpts import (
+    FLAGS,
+    Transcript,
+    chains,
+    examples,
+    flag_counts,
+    flags,
+    principle_use,
+    spread,
+    visible,
+)
+from cai.store import write_text
+from cai.verdicts import LABELS, probability_of_a
+
+__all__ = [
+    "HEADINGS",
+    "Findings",
+    "ReportFiles",
+    "StageTiming",
+    "TableRow",
+    "summary_sentences",
+    "table",
+    "write_report",
+]
+
+Rows = Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class StageTiming:
+    """What one stage took. `tokens` are those that models wrote, or that a training stage learned from."""
+
+    stage: str
+    seconds: float
+    items: int
+    tokens: int
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that the report knows. The same findings give the same bytes.
+
+    `revisions` holds all rounds of all chains, `curves` the logged rows of `sft`, `preference_model` and `rl`,
+    `dropped` what was left out and why. `date` is the run's; none: today.
+    """
+
+    recipe: Recipe
+    constitution: Constitution
+    revisions: Sequence[Revision]
+    comparisons: Sequence[Comparison]
+    round_scores: Sequence[RoundScore]
+    measurements: Sequence[Measurement]
+    curves: Mapping[str, Rows]
+    timings: Sequence[StageTiming]
+    dropped: Mapping[str, int]
+    judge_model: str
+    judge_parameters: int | None
+    date: datetime.date | None = None
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """Where the report was written."""
+
+    html: Path
+    markdown: Path
+
+
+def write_report(findings: Findings, folder: Path) -> ReportFiles:
+    """Writes `report.html` and `report.md` into `folder`. Raises MissingExtra where matplotlib is not installed."""
+    view = _view(findings)
+    files = ReportFiles(folder / "report.html", folder / "report.md")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(files.html, _html().get_template("report.html.jinja").render(view))
+    write_text(files.markdown, _markdown().get_template("report.md.jinja").render(view))
+    return files
+
+
+def summary_sentences(findings: Findings) -> list[str]:
+    """What the numbers do and do not show, in words."""
+    return sentences(findings.measurements, findings.recipe.evaluate.bootstrap)
+
+
+def _view(findings: Findings) -> dict[str, Any]:
+    """Everything the templates name."""
+    resamples = findings.recipe.evaluate.bootstrap
+    rows = table(findings.measurements, resamples)
+    transcripts = chains(findings.revisions, findings.round_scores)
+    return {
+        "findings": findings,
+        "recipe": findings.recipe,
+        "date": (findings.date or datetime.date.today()).isoformat(),
+        "judge_size": parameters_text(findings.judge_parameters),
+        "rows": rows,
+        "headings": HEADINGS,
+        "sentences": summary_sentences(findings),
+        "caveats": caveats(findings.recipe, findings.judge_model, findings.judge_parameters),
+        "facts": judge_facts(findings.comparisons),
+        "plots": _plots(findings, rows, resamples),
+        "uses": principle_use(findings.constitution, transcripts, findings.comparisons, resamples),
+        "chains": len(transcripts),
+        "transcripts": spread(transcripts, findings.recipe.report.transcripts),
+        "comparisons": examples(findings.comparisons),
+        "principles": {principle.id: principle for principle in findings.constitution.principles},
+        "counts": _counts(findings, transcripts),
+        "flags": FLAGS,
+        "labels": LABELS,
+    }
+
+
+def _plots(findings: Findings, rows: Sequence[TableRow], resamples: int) -> dict[str, list[plots.Plot]]:
+    return {
+        "judge": [plots.seats(findings.comparisons), plots.labels(findings.comparisons)],
+        "rounds": [plots.by_round(findings.round_scores, resamples)],
+        "training": _curves(findings),
+        "models": [plots.by_model(rows)],
+    }
+
+
+def _curves(findings: Findings) -> list[plots.Plot]:
+    sft, preference, rl = (findings.curves.get(stage, ()) for stage in ("sft", "preference_model", "rl"))
+    weight = f"The reward pays {findings.recipe.rl.kl:g} of it a nat."
+    drawn = [
+        plots.curve("SFT: loss", sft, "loss", "Loss (nats/token)"),
+        plots.curve("Preference model: loss", preference, "loss", "Loss (nats/comparison)"),
+        plots.curve(
+            "Preference model: accuracy", preference, "accuracy", "Share of pairs", "Right means as the judge said."
+        ),
+        plots.curve("RL: reward", rl, "reward", "Score (log-odds, nats)", "Up is what RL is told to do."),
+        plots.curve("RL: KL from SL-CAI", rl, "kl", "KL (nats/answer)", weight),
+    ]
+    optional = [
+        ("RL: entropy", "entropy", "Entropy (nats/token)"),
+        ("RL: answer length", "completions/mean_length", "Mean length (tokens)"),
+    ]
+    logged = [(title, key, label) for title, key, label in optional if any(key in row for row in rl)]
+    return drawn + [plots.curve(title, rl, key, label) for title, key, label in logged]
+
+
+def _counts(findings: Findings, transcripts: Sequence[Transcript]) -> list[Fact]:
+    """What was kept, what was not and why."""
+    prompts = {item.prompt.id for item in findings.measurements}
+    kept = [
+        Fact(
+            "Critique-revision chains", str(len(transcripts)), f"{len(findings.revisions)} answers, first ones included"
+        ),
+        Fact(
+            "Comparisons",
+            str(len(findings.comparisons)),
+            "those not parsed are counted with the judge, and train nothing",
+        ),
+        Fact("Measurements", str(len(findings.measurements)), f"on {len(prompts)} held-out prompts"),
+    ]
+    flagged = [
+        Fact(name.capitalize(), str(count), "kept, and marked") for name, count in flag_counts(transcripts).items()
+    ]
+    dropped = [Fact(name.capitalize(), str(count), "dropped") for name, count in findings.dropped.items()]
+    return kept + flagged + dropped
+
+
+def _html() -> jinja2.Environment:
+    environment = _environment(_shown, autoescape=True)
+    environment.filters |= {"svg": Markup, "flags": flags, "probability": probability_of_a, "percent": percent}
+    environment.filters |= {"prose": _unbroken}
+    return environment
+
+
+def _markdown() -> jinja2.Environment:
+    environment = _environment(_inline_markdown, autoescape=False)
+    environment.filters |= {"fenced": _fenced}
+    return environment
+
+
+def _environment(finalize: Any, autoescape: bool) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        autoescape=autoescape,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _shown(value: Any) -> Any:
+    """Before HTML's own escaping, which Jinja does."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _unbroken(text: str) -> str:
+    """A number stays on one line with its percent sign."""
+    return text.replace(" %", "\u00a0%")
+
+
+def _inline_markdown(value: Any) -> Any:
+    """Text within a line of Markdown, none of it markup."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return re.sub(r"([\\`*_{}\[\]<>|#~&])", r"\\\1", " ".join(visible(value).split()))
+
+
+def _fenced(text: str, most: int = 600) -> Markup:
+    """The start of a text in a code block that nothing in it can close."""
+    shown = visible(text)
+    rest = len(shown) - most
+    shown = f"{shown[:most]} [... {rest} more characters]" if rest > 0 else shown
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", shown)), default=0))
+    return Markup(f"{fence}text\n{shown}\n{fence}")

@@ -1,0 +1,283 @@
+"""The run store: the only file that writes below runs/. Append, resume, mark done.
+
+    runs/<run>/run.json                    which step folder each stage of this run uses
+    runs/<run>/<stage>-<digest8>/spec.json what the step is: settings, parents, digests, versions
+                                 items.jsonl, metrics.jsonl, log.txt, model/, checkpoints/
+                                 DONE      written last: its existence means the step is complete
+
+A torn last line (a process killed in the middle of a write) is dropped on resume. Whole files are written beside
+and renamed. Appends reach the operating system at once and the disk before DONE: a killed process loses nothing,
+a power cut at most what the system had not yet flushed.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from cai.errors import StoreError
+from cai.records import Record
+
+Item = TypeVar("Item", bound=Record)
+
+
+class StepFolder:
+    """One step of a run on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._appending: dict[str, int] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether the step is complete."""
+        return (self.path / "DONE").is_file()
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What DONE says: seconds, items, tokens and whatever the stage reported. Empty before the end."""
+        return read_json(self.path / "DONE") if self.done else {}
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """What the step is, as `begin` wrote it; empty where it never began."""
+        path = self.path / "spec.json"
+        return read_json(path) if path.is_file() else {}
+
+    def begin(self, spec: dict[str, Any]) -> None:
+        """Makes the folder and says what it holds; an earlier attempt's spec is kept."""
+        with _explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        if not (self.path / "spec.json").is_file():
+            write_json(self.path / "spec.json", spec)
+
+    def records(self, kind: type[Item]) -> Iterator[Item]:
+        """The stored records in the order they were written. Raises StoreError with file and line on a bad one."""
+        for number, line in self._lines("items.jsonl"):
+            try:
+                yield kind.model_validate_json(line)
+            except ValidationError as error:
+                detail = error.errors(include_url=False)[0]["msg"]
+                where = f"{self.path / 'items.jsonl'}:{number}"
+                raise StoreError(f"{where}: not a {kind.__name__} record ({detail}); delete {self.path} to redo it") from None
+
+    def count(self) -> int:
+        """How many records are stored."""
+        return sum(1 for _ in self._lines("items.jsonl"))
+
+    def append(self, record: Record) -> None:
+        """Adds one record."""
+        self._append("items.jsonl", record.model_dump_json())
+
+    def metric(self, row: dict[str, Any]) -> None:
+        """Adds one row of metrics."""
+        self._append("metrics.jsonl", json.dumps(row))
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All rows of metrics; of rows with the same `step`, written before and after a resume, the last."""
+        rows = [json.loads(line) for _, line in self._lines("metrics.jsonl")]
+        return list({row.get("step", index): row for index, row in enumerate(rows)}.values())
+
+    def log(self, text: str) -> None:
+        """Adds a line to log.txt."""
+        self._append("log.txt", text)
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Flushes everything to the disk and writes DONE."""
+        self.close(flush=True)
+        write_json(self.path / "DONE", summary)
+
+    def close(self, flush: bool = False) -> None:
+        """Closes the files that were appended to."""
+        for descriptor in self._appending.values():
+            if flush:
+                os.fsync(descriptor)
+            os.close(descriptor)
+        self._appending.clear()
+
+    def _lines(self, name: str) -> Iterator[tuple[int, str]]:
+        path = self.path / name
+        if not path.is_file():
+            return
+        with path.open(encoding="utf-8", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                if line.endswith("\n"):
+                    yield number, line
+
+    def _append(self, name: str, line: str) -> None:
+        """One write a line, so that a kill tears at most the last; undone where the disk is full."""
+        data = (line + "\n").encode("utf-8", "surrogatepass")
+        with _explained(self.path / name):
+            descriptor = self._appending.get(name) or self._open(name)
+            start = os.fstat(descriptor).st_size
+            try:
+                _write_all(descriptor, data)
+            except OSError:
+                os.ftruncate(descriptor, start)
+                raise
+
+    def _open(self, name: str) -> int:
+        path = self.path / name
+        _drop_torn_line(path)
+        self._appending[name] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        return self._appending[name]
+
+
+class RunFolder:
+    """One run: a name below runs/, and the step folder that each of its stages uses."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.root, self.name, self.path = root, name, root / name
+
+    def step(self, stage: str, digest: str) -> StepFolder:
+        """The step with this digest: a finished one of any run, else this run's own."""
+        folder = f"{stage}-{digest[:8]}"
+        own = StepFolder(self.path / folder)
+        if own.done:
+            return own
+        for other in sorted(self.root.glob(f"*/{folder}/DONE")):
+            step = StepFolder(other.parent)
+            if step.spec.get("digest") == digest:
+                return step
+        return own
+
+    @property
+    def steps(self) -> dict[str, StepFolder]:
+        """The steps this run used last, by stage. Raises StoreError where there is no such run."""
+        return {stage: StepFolder(self.root / place) for stage, place in self._remembered["steps"].items()}
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The resolved recipe this run used last. Raises StoreError where there is no such run."""
+        return self._remembered["recipe"]
+
+    @property
+    def _remembered(self) -> dict[str, Any]:
+        path = self.path / "run.json"
+        if not path.is_file():
+            known = sorted(found.parent.name for found in self.root.glob("*/run.json"))
+            raise StoreError(f"no run {self.name!r} in {self.root}/; found: {', '.join(known) or 'none'}")
+        return read_json(path)
+
+    def remember(self, recipe: dict[str, Any], steps: dict[str, StepFolder]) -> None:
+        """Writes run.json."""
+        with _explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        places = {stage: str(step.path.relative_to(self.root)) for stage, step in steps.items()}
+        write_json(self.path / "run.json", {"recipe": recipe, "steps": places})
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process out. Raises StoreError that names the holder."""
+        with _explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        holder = self.path / "lock.json"
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            who = read_json(holder).get("pid", "unknown") if holder.is_file() else "unknown"
+            raise StoreError(f"{self.path} is in use by process {who}; wait for it, or stop it") from None
+        try:
+            write_json(holder, {"pid": os.getpid()})
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises StoreError where it cannot be read."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read as JSON ({error}); delete {path.parent} to redo that step") from None
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Writes `path` whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `path` whole or not at all: beside it, flushed, then renamed."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _explained(path):
+        try:
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            try:
+                _write_all(descriptor, text.encode("utf-8", "surrogatepass"))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def replace_folder(path: Path, filled: Path) -> None:
+    """Moves the folder `filled` to `path`, which must not hold anything worth keeping."""
+    with _explained(path):
+        shutil.rmtree(path, ignore_errors=True)
+        filled.replace(path)
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes free on the disk that holds `path` or its nearest existing parent."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def group(records: Iterable[Item], key: Callable[[Item], str]) -> dict[str, list[Item]]:
+    """Records by key, in order."""
+    groups: dict[str, list[Item]] = {}
+    for record in records:
+        groups.setdefault(key(record), []).append(record)
+    return groups
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cuts what stands after the last line break."""
+    if not path.is_file():
+        return
+    with path.open("rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - 65536)
+            file.seek(start)
+            cut = file.read(end - start).rfind(b"\n")
+            if cut >= 0:
+                file.truncate(start + cut + 1)
+                return
+            end = start
+        file.truncate(0)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns a full disk and its kin into an error that says what is safe and what to do."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(f"{path}: no space left on the disk; free some and run the same command again: nothing stored is lost") from error
+        raise StoreError(f"{path}: cannot be written ({error.strerror}); mend that and run the same command again") from error

@@ -1,0 +1,1 @@
+"""Records in, checkpoint out. The only home of trl."""

