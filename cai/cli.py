@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-console = Console()
+console = Console() if sys.stdout.isatty() else Console(width=160)
 
 RecipeName = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped one.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Settings to change, such as rl.steps=20.")]

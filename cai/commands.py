@@ -125,8 +125,8 @@ def print_config(console: Console, schema: str | None, models: bool) -> None:
     from cai.weights import ALIASES
 
     if models:
-        for alias, make in sorted(ALIASES.items()):
-            console.print(f"{alias}: {make.__doc__}", highlight=False, markup=False, soft_wrap=True)
+        for name, alias in sorted(ALIASES.items()):
+            console.print(f"{name}: {alias.about}, {alias.parameters:,} parameters", highlight=False, markup=False, soft_wrap=True)
     elif schema is not None:
         print_schema = schemas.SCHEMAS.get(schema)
         if print_schema is None:

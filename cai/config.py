@@ -20,9 +20,9 @@ Dialect = Literal["chat", "transcript"]
 
 
 class Config(BaseModel):
-    """Base of all settings: frozen, and an unknown key is an error."""
+    """Base of all settings: frozen; an unknown key, an infinity and a NaN are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelConfig(Config):
@@ -56,18 +56,22 @@ def _as_mapping(value: Any) -> Any:
     return {"model": value} if isinstance(value, str) else value
 
 
-def _follow(name: str, value: Any, parts: dict[str, Any]) -> Any:
+def _follow(name: str, value: Any, parts: dict[str, Any], via: tuple[str, ...] = ()) -> Any:
     """Replaces `{use: part, ...}` by that part's settings with this part's own on top."""
     if not isinstance(value, dict) or "use" not in value:
         if isinstance(value, dict) and not value.get("model"):
             raise ValueError(f"the part {name!r} names no model")
         return value
-    target = parts.get(value["use"])
-    if value["use"] == name or not isinstance(target, dict) or "use" in target:
-        able = sorted(part for part, settings in parts.items() if part != name and "use" not in settings)
-        raise ValueError(f"the part {name!r} uses {value['use']!r}; expected one of {', '.join(able)}")
-    own = {key: setting for key, setting in value.items() if key != "use"}
-    return {**target, **own}
+    used = str(value["use"])
+    if used not in parts:
+        others = ", ".join(sorted(set(parts) - {name}))
+        raise ValueError(f"the part {name!r} uses {value['use']!r}; expected one of {others}")
+    if used in (name, *via):
+        raise ValueError(f"the parts {' -> '.join((*via, name, used))} use each other; let one of them name a model")
+    target = _follow(used, parts[used], parts, (*via, name))
+    if not isinstance(target, dict):
+        raise ValueError(f"the part {name!r} uses {used!r}, which names no model")
+    return {**target, **{key: setting for key, setting in value.items() if key != "use"}}
 
 
 class TransformersEngine(Config):
@@ -248,7 +252,9 @@ def _apply(file: YamlFile, override: str) -> None:
             node = _parent(file.data, parents[:depth])[part] = {"model": node}
         if not isinstance(node, dict):
             raise InputError(f"override {override!r}: {'.'.join(parents[: depth + 1])} is not a group of settings")
-    node[last] = parse_yaml(text, f"override {override!r}").data
+    value = parse_yaml(text, f"override {override!r}")
+    node[last] = value.data
+    file.graft((*parents, last), value)
 
 
 def _parent(data: dict[str, Any], path: list[str]) -> dict[str, Any]:

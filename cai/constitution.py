@@ -68,8 +68,9 @@ class Constitution(BaseModel):
         return random.Random(seed).choices(able, [principle.weight for principle in able])[0]
 
     def digest_for(self, use: Use) -> str:
-        """Names what the stage `use` can see, so that notes and tags may change without a new run."""
-        seen = [principle.model_dump(exclude={"tags", "notes"}) for principle in self.serving(use)]
+        """Names what the stage `use` can see, so that all else may change without a new run."""
+        unseen = {"tags", "notes"} | ({"comparison"} if use == "revision" else {"critique", "revision"})
+        seen = [principle.model_dump(exclude=unseen) for principle in self.serving(use)]
         return digest(seen)
 
 

@@ -74,6 +74,8 @@ def _place(prompt: Prompt) -> float:
 
 def _conversation(row: dict[str, Any]) -> tuple[Message, ...]:
     column = next((column for column in COLUMNS if row.get(column) is not None), None)
+    if column is None and (empty := [column for column in COLUMNS if column in row]):
+        raise InputError(f"{_names(empty)} is empty; give it text or delete the row")
     if column is None:
         raise InputError(f"no prompt here; found {_names(row)}; expected one of {_names(COLUMNS)}")
     value = row[column]

@@ -13,9 +13,9 @@ Kind = Literal["harmful", "helpful"]
 
 
 class Record(BaseModel):
-    """Base of all records: immutable, and an unknown field is an error."""
+    """Base of all records: immutable, and an unknown field is an error. An infinite number survives the disk."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Message(Record):

@@ -33,11 +33,11 @@ _VERBS = (
     r"suggest|instruct|guide|walk you|accommodate|agree to|reveal|disclose|impersonate|role-?play)\b"
 )
 _NOT = r"(?:cannot|(?:will|should|must) not)"
-_BETWEEN = r"(?:(?:,? ?in good conscience,?|,? ?and will not|really|actually|ethically|legally|just|simply|ever) )*"
+_ADVERBS = r"(?:(?:in good conscience,?|and will not|really|actually|ethically|legally|just|simply|truly|also|ever) )*"
 
 _REFUSALS = (
-    rf"(?<!if )(?<!when )\bi {_NOT},? {_BETWEEN}{_VERBS}",
-    rf"\bi am (?:unable|unwilling|not (?:able|willing|going|allowed|permitted)) to {_BETWEEN}{_VERBS}",
+    rf"(?<!if )(?<!when )\bi {_ADVERBS}{_NOT},? {_ADVERBS}{_VERBS}",
+    rf"\bi am (?:unable|unwilling|not (?:able|willing|going|allowed|permitted)) to {_ADVERBS}{_VERBS}",
     rf"\bi {_NOT}(?=[.,;:!]|$| because\b| as\b)",
     rf"\b(?:sorry|unfortunately|apologi[sz]e),? (?:but )?(?:no\b|{_NOT} {_VERBS})",
     r"\bi(?: must| will| have to| need to| respectfully| politely)* (?:decline|refuse)\b",
@@ -107,9 +107,10 @@ def _opening(text: str) -> str:
 def _plain(text: str) -> str:
     """Lower case, straight quotes, no contractions, no Markdown, single spaces; lines stay apart."""
     text = re.sub("[\u2018\u2019]", "'", re.sub("[\u201c\u201d]", '"', text)).lower()
+    plain = "\n".join(" ".join(line.split()) for line in re.sub(r"[*#_>]", "", text).splitlines()).strip()
     for contraction, words in _CONTRACTIONS.items():
-        text = text.replace(contraction, words)
-    return "\n".join(" ".join(line.split()) for line in re.sub(r"[*#_>]", "", text).splitlines()).strip()
+        plain = plain.replace(contraction, words)
+    return plain
 
 
 def _holds(text: str, patterns: tuple[str, ...]) -> bool:

@@ -39,7 +39,7 @@ def mean(values: Sequence[float], seed: int = 0, resamples: int = 2000) -> Estim
         half = Z95 * math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (n - 1) / n)
         return Estimate(middle, middle - half, middle + half, n)
     draw = random.Random(seed)
-    means = sorted(sum(draw.choices(values, k=n)) / n for _ in range(resamples))
+    means = sorted(math.fsum(draw.choices(values, k=n)) / n for _ in range(resamples))
     return Estimate(middle, _quantile(means, 0.025), _quantile(means, 0.975), n)
 
 

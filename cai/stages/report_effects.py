@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -35,24 +36,25 @@ HEADINGS = (
 class TableRow:
     """One model on one kind of prompt; intervals at 95 %.
 
-    `kl_base` is None for the base model and `kl_sl` for all but RL-CAI: a model is at no distance from itself.
+    `kl_base` is None for the base model and `kl_sl` for all but RL-CAI: a model is at no distance from itself. A mean
+    is over the finite values, and None where there is none.
     """
 
     model: str
     kind: Kind
     n: int
-    score: Estimate
+    score: Estimate | None
     kl_base: Estimate | None
     kl_sl: Estimate | None
     refusal: Estimate
     evasive: Estimate
-    words: Estimate
+    words: Estimate | None
 
     def cells(self) -> tuple[str, ...]:
         """The row as text, one cell for each of HEADINGS."""
         rates = (to_text(percent(share), digits=0) for share in (self.refusal, self.evasive))
-        kls = ("-" if kl is None else to_text(kl) for kl in (self.kl_base, self.kl_sl))
-        return (self.model, self.kind, str(self.n), to_text(self.score), *kls, *rates, to_text(self.words, digits=0))
+        scores = (_text(estimate, 2) for estimate in (self.score, self.kl_base, self.kl_sl))
+        return (self.model, self.kind, str(self.n), *scores, *rates, _text(self.words, 0))
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,18 @@ class Difference:
 def table(measurements: Sequence[Measurement], resamples: int) -> list[TableRow]:
     """Harmful prompts, then helpful ones; within each, the models in the order they were made, where present."""
     ordered = sorted(measurements, key=lambda measurement: measurement.id)
-    cells = {
+    cells: dict[tuple[Kind, str], list[Measurement]] = {
         (kind, model): [item for item in ordered if item.model == model and item.prompt.kind == kind]
         for kind in KINDS
         for model in MODELS
     }
     return [_row(model, kind, items, resamples) for (kind, model), items in cells.items() if items]
+
+
+def finite_mean(values: Sequence[float], resamples: int) -> Estimate | None:
+    """The mean of the finite values; None where there is none."""
+    finite = [value for value in values if math.isfinite(value)]
+    return mean(finite, resamples=resamples) if finite else None
 
 
 def percent(share: Estimate) -> Estimate:
@@ -135,17 +143,17 @@ def _difference(metric: Metric, pairs: Sequence[tuple[Measurement, Measurement]]
 
 
 def _row(model: str, kind: Kind, items: Sequence[Measurement], resamples: int) -> TableRow:
-    def average(values: Sequence[float]) -> Estimate:
-        return mean(values, resamples=resamples)
+    def average(values: Sequence[float]) -> Estimate | None:
+        return finite_mean(values, resamples)
 
-    from_sl = [item.kl_sl for item in items if item.kl_sl is not None]
+    from_sl = [item.kl_sl for item in items if item.kl_sl is not None and model == "RL-CAI"]
     return TableRow(
         model=model,
         kind=kind,
         n=len(items),
         score=average([item.reward for item in items]),
         kl_base=None if model == "base" else average([item.kl_base for item in items]),
-        kl_sl=average(from_sl) if model == "RL-CAI" and from_sl else None,
+        kl_sl=average(from_sl),
         refusal=rate(sum(item.refusal for item in items), len(items)),
         evasive=rate(sum(item.evasive for item in items), len(items)),
         words=average([float(item.words) for item in items]),
@@ -153,8 +161,8 @@ def _row(model: str, kind: Kind, items: Sequence[Measurement], resamples: int) -
 
 
 def _by_model(measurements: Sequence[Measurement], kind: Kind) -> dict[str, dict[str, Measurement]]:
-    """Model -> prompt id -> measurement, for the models present."""
-    chosen = [item for item in measurements if item.prompt.kind == kind]
+    """Model -> prompt id -> measurement, for the models present; answers with no finite score can't be compared."""
+    chosen = [item for item in measurements if item.prompt.kind == kind and math.isfinite(item.reward)]
     present = [model for model in MODELS if any(item.model == model for item in chosen)]
     return {model: {item.prompt.id: item for item in chosen if item.model == model} for model in present}
 
@@ -189,6 +197,10 @@ def _digits(difference: Difference) -> int:
     while difference.shown and digits < 6 and any(round(bound, digits) == 0 for bound in bounds):
         digits += 1
     return digits
+
+
+def _text(estimate: Estimate | None, digits: int) -> str:
+    return "-" if estimate is None else to_text(estimate, digits)
 
 
 def _signed(value: float, digits: int) -> str:

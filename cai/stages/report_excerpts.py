@@ -10,7 +10,8 @@ from typing import Literal, TypeVar
 
 from cai.constitution import Constitution, Principle
 from cai.records import Comparison, Completion, Prompt, Revision, RoundScore
-from cai.stats import Estimate, mean
+from cai.stages.report_effects import finite_mean
+from cai.stats import Estimate
 
 Item = TypeVar("Item")
 Flag = Literal["empty", "unchanged", "cut off"]
@@ -106,7 +107,7 @@ def principle_use(
     for round_ in rounds:
         if round_.change is not None:
             changes.setdefault(round_.revision.principle, []).append(round_.change)
-    means = {name: mean(values, resamples=resamples) for name, values in changes.items()}
+    means = {name: finite_mean(values, resamples) for name, values in changes.items()}
     return [PrincipleUse(p, revised[p.id], compared[p.id], means.get(p.id)) for p in constitution.principles]
 
 
@@ -120,7 +121,7 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
 def visible(text: str) -> str:
     """The text with every character that a reader could not see, or that could act, made visible.
 
-    Escape sequences, NUL, text-direction overrides, invisible tags and broken surrogates are shown by their code points.
+    Escape sequences, NUL, text-direction overrides, invisible tags and lone surrogates become their code points.
     """
     text = text.replace("\r\n", "\n")
     return "".join(character if _plain(character) else _symbol(character) for character in text)

