@@ -56,7 +56,7 @@ def _open(name: str, runs: Path) -> Speaker:
 
 async def _converse(console: Console, speakers: dict[str, Speaker], sampling: Sampling) -> None:
     """One conversation a model: each sees its own answers."""
-    histories: dict[str, tuple[Message, ...]] = {name: () for name in speakers}
+    histories: dict[str, tuple[Message, ...]] = dict.fromkeys(speakers, ())
     while line := await asyncio.to_thread(_ask, console):
         asked = Message(role="user", content=line)
         shown = []

@@ -126,7 +126,9 @@ def print_config(console: Console, schema: str | None, models: bool) -> None:
 
     if models:
         for name, alias in sorted(ALIASES.items()):
-            console.print(f"{name}: {alias.about}, {alias.parameters:,} parameters", highlight=False, markup=False, soft_wrap=True)
+            console.print(
+                f"{name}: {alias.about}, {alias.parameters:,} parameters", highlight=False, markup=False, soft_wrap=True
+            )
     elif schema is not None:
         print_schema = schemas.SCHEMAS.get(schema)
         if print_schema is None:

@@ -6,7 +6,6 @@ Each field is declared `identity` (it changes results and is part of a stage's a
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -29,15 +28,21 @@ class ModelConfig(Config):
     """One model of the run, and how it is spoken to."""
 
     model: str = identity("", "An alias (`cai config --models` lists them), a hub name, or a folder.")
-    dialect: Dialect = identity("chat", "`chat`: the tokenizer's chat template. `transcript`: raw Human:/Assistant: text.")
+    dialect: Dialect = identity(
+        "chat", "`chat`: the tokenizer's chat template. `transcript`: raw Human:/Assistant: text."
+    )
 
 
 class ModelsConfig(Config):
     """The parts that models play (Bai et al. 2022, section 1.2). `{use: assistant}` names another part."""
 
-    assistant: ModelConfig = identity(ModelConfig, "The helpful-only start: answers, critiques and revises (section 3.1).")
+    assistant: ModelConfig = identity(
+        ModelConfig, "The helpful-only start: answers, critiques and revises (section 3.1)."
+    )
     feedback: ModelConfig = identity(ModelConfig, "Judges pairs; default: the assistant (section 4.1).")
-    pretrained: ModelConfig = identity(ModelConfig, "The model that SL-CAI finetunes; default: the assistant (section 3.2).")
+    pretrained: ModelConfig = identity(
+        ModelConfig, "The model that SL-CAI finetunes; default: the assistant (section 3.2)."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -97,10 +102,14 @@ EngineConfig = Annotated[TransformersEngine | ScriptedEngine, Field(discriminato
 class PromptsConfig(Config):
     """Which prompts, and how they are split."""
 
-    harmful: str = identity("questions/red_team", "Red-team prompts: a shipped set, a file, or `hf:owner/name[:split]`.")
+    harmful: str = identity(
+        "questions/red_team", "Red-team prompts: a shipped set, a file, or `hf:owner/name[:split]`."
+    )
     helpful: str = identity("questions/helpful", "Helpful prompts: as `harmful`.")
     limit: int | None = identity(None, "Training prompts of each kind; none: all.", ge=1)
-    held_out: float = identity(0.25, "Share of prompts kept for evaluation, chosen by a hash of their text.", gt=0, lt=1)
+    held_out: float = identity(
+        0.25, "Share of prompts kept for evaluation, chosen by a hash of their text.", gt=0, lt=1
+    )
 
 
 class Sampling(Config):
@@ -144,7 +153,9 @@ class TrainConfig(Config):
 class SftConfig(TrainConfig):
     """SL-CAI: finetuning on the revisions of all rounds and on helpful answers (section 3.2)."""
 
-    schedule: Literal["constant", "cosine", "linear"] = identity("constant", "Learning rate over time; paper: constant.")
+    schedule: Literal["constant", "cosine", "linear"] = identity(
+        "constant", "Learning rate over time; paper: constant."
+    )
 
 
 class CompareConfig(Sampling):
@@ -158,7 +169,9 @@ class CompareConfig(Sampling):
 class PreferenceModelConfig(TrainConfig):
     """The preference model, trained by soft cross-entropy on P(a is better) (section 4.2)."""
 
-    labels: Literal["soft", "hard"] = identity("soft", "`hard` rounds each probability to 0 or 1; paper: soft (section 4.3).")
+    labels: Literal["soft", "hard"] = identity(
+        "soft", "`hard` rounds each probability to 0 or 1; paper: soft (section 4.3)."
+    )
 
 
 class RlConfig(Config):

@@ -112,5 +112,7 @@ def _incomplete(file: YamlFile, constitution: Constitution) -> list[InputError]:
             missing = "revision" if principle.revision is None else "critique"
             mistakes.append(file.error(at, f"{principle.id!r} lacks {missing!r}; critique and revision go together"))
         elif not principle.serves("revision") and not principle.serves("comparison"):
-            mistakes.append(file.error(at, f"{principle.id!r} serves no stage; give critique and revision, or comparison"))
+            mistakes.append(
+                file.error(at, f"{principle.id!r} serves no stage; give critique and revision, or comparison")
+            )
     return mistakes

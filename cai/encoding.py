@@ -1,4 +1,4 @@
-"""One way from a rendered prompt, and an answer, to tokens: what was sampled, trained on and scored is the same text."""
+"""One way from prompt and answer to tokens: what is sampled, trained on and scored is the same text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def answered(tokenizer: Any, prompt: Rendered, answer: str) -> tuple[list[int], 
     """Tokens of prompt and answer up to the end-of-text token, and how many of them are the prompt's."""
     start = encode(tokenizer, prompt_text(tokenizer, prompt), prompt)
     if not prompt.messages:
-        return [*start, *tokenizer(f" {answer}", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id], len(start)
+        return [*start, *tokenizer(f" {answer}", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id], len(
+            start
+        )
     special = [token for token in tokenizer.all_special_tokens if len(token) > 1]
     turn = {"role": "assistant", "content": neutralise(answer, special)}
     ids = encode(tokenizer, _chat(tokenizer, [*chat_turns(tokenizer, prompt), turn]), prompt)

@@ -35,8 +35,7 @@ class MissingExtra(CaiError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
-            f"the package {package!r} is needed here and is not installed\n"
-            f"  do this: pip install {_requirement(extra)}"
+            f"the package {package!r} is needed here and is not installed\n  do this: pip install {_requirement(extra)}"
         )
 
 

@@ -69,5 +69,7 @@ def comparison_examples(name: str, count: int, beside: Path | None = None) -> tu
 
 def _first(examples: tuple[Example, ...], count: int, name: str) -> tuple[Example, ...]:
     if count > len(examples):
-        raise InputError(f"few_shot: {count} examples asked for, {name} holds {len(examples)}; ask for fewer or add some")
+        raise InputError(
+            f"few_shot: {count} examples asked for, {name} holds {len(examples)}; ask for fewer or add some"
+        )
     return examples[:count]

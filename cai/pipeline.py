@@ -205,7 +205,8 @@ def _evaluate(job: Job) -> dict[str, Any]:
     with _speakers(job, *models) as (base, sl, rl), _preference(job) as preference:
         past = {"base": (base, None, None), "SL-CAI": (sl, base, None), "RL-CAI": (rl, base, sl)}
         for model in MODELS:
-            stage = Evaluate(model, *past[model], preference, recipe.evaluate, job.seed)
+            policy, *references = past[model]
+            stage = Evaluate(model, policy, references[0], references[1], preference, recipe.evaluate, job.seed)
             summaries.append(_walk(job, stage, prompts, Measurement, base.engine, f"evaluate {model}"))
     return {key: sum(summary[key] for summary in summaries) for key in ("items", "tokens", "prompt_tokens")}
 
@@ -288,16 +289,22 @@ def _walk(
             job.folder.append(record)
             counts.add(record)
 
-        work = local.run(items, stage, stored, lambda item: item.id, store, lambda: meter.advance(1), in_flight)
+        work = local.run(items, stage, stored, _id, store, lambda: meter.advance(1), in_flight)
         asyncio.run(work)
     return {"items": len(items), "tokens": meter.tokens, "prompt_tokens": counts.prompt_tokens}
 
 
 def _owner(items: Sequence[Record]) -> Callable[[Record], str]:
     """How to tell to which item a stored record belongs: by its prompt, or by its own id."""
-    if items and isinstance(items[0], Prompt):
-        return lambda record: record.prompt.id  # type: ignore[attr-defined]
-    return lambda record: record.id  # type: ignore[attr-defined]
+    return _prompt_id if items and isinstance(items[0], Prompt) else _id
+
+
+def _id(record: Any) -> str:
+    return record.id
+
+
+def _prompt_id(record: Any) -> str:
+    return record.prompt.id
 
 
 class _Counts:

@@ -44,7 +44,7 @@ def documented(config: type[BaseModel]) -> str:
 def _lines(config: type[BaseModel], depth: int) -> Iterator[str]:
     indent = "  " * depth
     for name, field in config.model_fields.items():
-        nested = [kind for kind in _models(field.annotation)]
+        nested = list(_models(field.annotation))
         mark = " [knob]" if role_of(config, name) == "knob" else ""
         yield f"{indent}# {field.description}{mark}"
         if not nested:

@@ -69,7 +69,9 @@ class StepFolder:
             except ValidationError as error:
                 detail = error.errors(include_url=False)[0]["msg"]
                 where = f"{self.path / 'items.jsonl'}:{number}"
-                raise StoreError(f"{where}: not a {kind.__name__} record ({detail}); delete {self.path} to redo it") from None
+                raise StoreError(
+                    f"{where}: not a {kind.__name__} record ({detail}); delete {self.path} to redo it"
+                ) from None
 
     def count(self) -> int:
         """How many records are stored."""
@@ -279,5 +281,9 @@ def _explained(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(f"{path}: no space left on the disk; free some and run the same command again: nothing stored is lost") from error
-        raise StoreError(f"{path}: cannot be written ({error.strerror}); mend that and run the same command again") from error
+            raise StoreError(
+                f"{path}: no space left on the disk; free some and run the same command again: nothing stored is lost"
+            ) from error
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror}); mend that and run the same command again"
+        ) from error

@@ -17,7 +17,7 @@ LABELS = (" (A)", " (B)")
 
 
 def probability_of_first(order: OrderedLabels) -> float | None:
-    """P(the answer shown first is better) = exp(lp_A) / (exp(lp_A) + exp(lp_B)); None where a label has no finite value."""
+    """P(the answer shown first is better) = exp(lp_A) / (exp(lp_A) + exp(lp_B)); None where a label is not finite."""
     first, second = (order.logprobs.get(label, -math.inf) for label in LABELS)
     if not (math.isfinite(first) and math.isfinite(second)):
         return None

@@ -58,7 +58,7 @@ class SharedPrefix:
 
     def _run(self, ids: tuple[int, ...]) -> Prefix:
         self._model.set_attn_implementation(self._own)
-        cache = DynamicCache()
+        cache: Any = DynamicCache()
         self._model(input_ids=torch.tensor([ids], device=self._model.device), past_key_values=cache, logits_to_keep=1)
         return Prefix(len(ids), tuple((layer.keys[0], layer.values[0]) for layer in cache.layers))
 

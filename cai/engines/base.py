@@ -36,7 +36,7 @@ class Engine(Protocol):
         ...
 
     async def score(self, prompt: Rendered, labels: Sequence[str]) -> list[float]:
-        """log p(label | prompt) in nats, for each label, summed over its tokens. Raises EngineError."""
+        """Log p(label | prompt) in nats, for each label, summed over its tokens. Raises EngineError."""
         ...
 
     def close(self) -> None:

@@ -13,8 +13,11 @@ from cai.identity import digest, seed_of
 from cai.prompts import Rendered
 from cai.records import Completion
 
-_WORDS = """the answer could be kinder and say why this may hurt someone while it still offers help that is honest
-clear careful safe open and useful to a person who asks in good faith""".split()
+_SENTENCE = (
+    "the answer could be kinder and say why this may hurt someone while it still offers help that is honest clear "
+    "careful safe open and useful to a person who asks in good faith"
+)
+_WORDS = _SENTENCE.split()
 
 
 class ScriptedBackend:

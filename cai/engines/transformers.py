@@ -37,7 +37,8 @@ class TransformersBackend:
         path = resolve(model)
         device = _device(config.device)
         self._tokenizer: Any = AutoTokenizer.from_pretrained(path)
-        self._model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, config.dtype)).to(device).eval()
+        loaded: Any = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, config.dtype))
+        self._model: Any = loaded.to(device).eval()
         pack_linears(self._model)
         self._closed = threading.Event()
         self._context = getattr(self._model.config, "max_position_embeddings", None)
@@ -99,7 +100,12 @@ class TransformersBackend:
         for stop in request.prompt.stop:
             text = text.split(stop, 1)[0]
         return Completion(
-            text=text.strip(), raw=raw, finish=row.finish, prompt_tokens=len(row.ids), tokens=len(row.tokens), seed=row.seed
+            text=text.strip(),
+            raw=raw,
+            finish=row.finish,
+            prompt_tokens=len(row.ids),
+            tokens=len(row.tokens),
+            seed=row.seed,
         )
 
     def _score(self, questions: Sequence[Question]) -> list[list[float]]:
@@ -122,7 +128,9 @@ def as_question(prompt: list[int], whole: Sequence[list[int]]) -> Question:
 
 def _shared(sequences: Sequence[Sequence[int]]) -> int:
     """How many tokens all sequences begin with."""
-    return next((i for i, column in enumerate(zip(*sequences, strict=False)) if len(set(column)) > 1), min(map(len, sequences)))
+    return next(
+        (i for i, column in enumerate(zip(*sequences, strict=False)) if len(set(column)) > 1), min(map(len, sequences))
+    )
 
 
 def _bounded(questions: Sequence[Question]) -> list[list[Question]]:

@@ -17,7 +17,7 @@ class DataStage(Protocol[Item, Out]):
     An item that is complete yields nothing, so that running a stage again asks no model.
     """
 
-    def __call__(self, item: Item, done: Sequence[Out]) -> AsyncIterator[Out]:
+    def __call__(self, item: Item, done: Sequence[Out], /) -> AsyncIterator[Out]:
         """The records that `item` still lacks, given those it has."""
         ...
 

@@ -60,7 +60,7 @@ class Evaluate:
         )
 
     async def _log_ratio(self, prompt: Prompt, text: str, reference: Speaker | None) -> float | None:
-        """log p(text | policy) - log p(text | reference), nats."""
+        """Log p(text | policy) - log p(text | reference), nats."""
         if reference is None:
             return None
         if not text:

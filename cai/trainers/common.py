@@ -119,7 +119,7 @@ def arguments(folder: Path, seed: int, save_every: int, gradient_checkpointing: 
     }
 
 
-def batches(batch_size: int, micro_batch: int) -> dict[str, int]:
+def batches(batch_size: int, micro_batch: int) -> dict[str, Any]:
     """How a batch is cut into forward passes."""
     micro = min(batch_size, micro_batch)
     return {"per_device_train_batch_size": micro, "gradient_accumulation_steps": batch_size // micro}

@@ -16,8 +16,8 @@ import torch
 from datasets import Dataset
 from torch.nn.functional import logsigmoid
 from transformers import AutoTokenizer
-from trl import RewardConfig, RewardTrainer
-from trl.trainer.reward_trainer import DataCollatorForPreference
+from trl.trainer.reward_config import RewardConfig
+from trl.trainer.reward_trainer import DataCollatorForPreference, RewardTrainer
 
 from cai.config import PreferenceModelConfig
 from cai.encoding import answered
@@ -25,7 +25,6 @@ from cai.errors import InputError
 from cai.prompts import Rendered
 from cai.trainers.common import Watch, Watcher, arguments, batches, run
 from cai.weights import resolve
-
 
 Row = tuple[Rendered, str, str, float]
 """A prompt, its answers a and b, and P(a is better)."""
@@ -50,7 +49,7 @@ class SoftLabelTrainer(RewardTrainer):
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """The soft loss in place of TRL's; TRL's call still counts tokens and rewards."""
         p = inputs.pop("p")
-        _, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        outputs: Any = super().compute_loss(model, inputs, return_outputs=True)[1]
         r_a, r_b = outputs.logits.squeeze(-1).chunk(2)
         self._metrics["train"]["accuracy"][-1] = agreement(r_a - r_b, p)
         loss = soft_cross_entropy(r_a - r_b, p)

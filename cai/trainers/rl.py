@@ -14,7 +14,8 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import AutoTokenizer
-from trl import RLOOConfig, RLOOTrainer
+from trl.trainer.rloo_config import RLOOConfig
+from trl.trainer.rloo_trainer import RLOOTrainer
 
 from cai.config import RlConfig
 from cai.encoding import chat_turns
@@ -23,7 +24,6 @@ from cai.prompts import Rendered
 from cai.trainers.common import Watch, Watcher, arguments, batches, run
 from cai.trainers.scorer import PreferenceScorer
 from cai.weights import resolve
-
 
 
 def train_rl(
@@ -44,8 +44,9 @@ def train_rl(
     tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start), padding_side="left")
     scorer = PreferenceScorer(preference_model)
 
-    def preference_score(completions: list[Any], index: list[int], **_: Any) -> list[float]:
-        return scorer.score([(prompts[i], _text(c, prompts[i])) for i, c in zip(index, completions, strict=True)])
+    def preference_score(completions: list[Any], index: list[int], **_: Any) -> list[float | None]:
+        pairs = [(prompts[i], _text(c, prompts[i])) for i, c in zip(index, completions, strict=True)]
+        return list(scorer.score(pairs))
 
     rows = [{"prompt": _prompt(tokenizer, prompt), "index": index} for index, prompt in enumerate(prompts)]
     watcher = Watcher(watch)

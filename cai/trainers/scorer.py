@@ -14,7 +14,6 @@ from cai.encoding import answered
 from cai.prompts import Rendered
 from cai.quiet import hush
 
-
 hush()
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import AutoTokenizer
-from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 from cai.config import SftConfig
 from cai.encoding import answered
@@ -20,7 +21,6 @@ from cai.errors import InputError
 from cai.prompts import Rendered
 from cai.trainers.common import Watch, Watcher, arguments, batches, run
 from cai.weights import resolve
-
 
 Row = tuple[Rendered, str]
 """A prompt and the answer to learn."""
