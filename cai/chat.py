@@ -18,54 +18,65 @@ from cai.errors import InputError
 from cai.prompts import Templates
 from cai.records import Message
 from cai.store import RunFolder
+from cai.weights import ALIASES
+from cai.yamlfile import Location, YamlFile
+
+Histories = dict[str, tuple[Message, ...]]
 
 
 def talk(console: Console, models: Sequence[str], runs: Path, max_tokens: int, temperature: float) -> None:
     """Reads lines until an empty one or end of input, and answers each."""
-    sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
+    options: dict[Location, str] = {("max_tokens",): "--max-tokens", ("temperature",): "--temperature"}
+    given = {"max_tokens": max_tokens, "temperature": temperature}
+    sampling = YamlFile("chat", given, {}, options).check(Sampling)
     speakers = {name: _open(name, runs) for name in models}
+    histories: Histories = dict.fromkeys(speakers, ())
     console.print("An empty line ends the conversation.")
-    try:
-        asyncio.run(_converse(console, speakers, sampling))
-    finally:
-        for speaker in speakers.values():
-            speaker.engine.close()
+    with asyncio.Runner() as runner:
+        try:
+            while line := _ask(console):
+                histories = runner.run(_answer(console, speakers, histories, line, sampling))
+        finally:
+            for speaker in speakers.values():
+                speaker.engine.close()
 
 
-def find_model(name: str, runs: Path) -> ModelConfig:
-    """A model by RUN/STAGE, as a run left it, or by alias, hub name or folder.
+def find_model(name: str, runs: Path) -> tuple[ModelConfig, Path | None]:
+    """A model by RUN/STAGE, as a run left it, or by alias, hub name or folder; and the run's own templates, if any.
 
     Raises InputError where a run has no checkpoint of that stage.
     """
     run, _, stage = name.partition("/")
-    if not stage or Path(name).is_dir() or not (runs / run / "run.json").is_file():
-        return ModelConfig(model=name)
+    if name in ALIASES or Path(name).is_dir() or not (runs / run / "run.json").is_file():
+        return ModelConfig(model=name), None
     folder = RunFolder(runs, run)
     checkpoints = {at: step.path / "model" for at, step in folder.steps.items() if step.done}
     able = [at for at in ("sft", "rl") if (at in checkpoints and checkpoints[at].is_dir())]
     if stage not in able:
-        raise InputError(f"run {run!r} has no model {stage!r} to talk to; it has: {', '.join(able) or 'none yet'}")
-    dialect = Recipe.model_validate(folder.recipe).models.pretrained.dialect
-    return ModelConfig(model=str(checkpoints[stage]), dialect=dialect)
+        known = ", ".join(f"{run}/{at}" for at in able) or "none yet"
+        raise InputError(f"run {run!r} has no model {stage!r} to talk to; it has: {known}")
+    recipe = Recipe.model_validate(folder.recipe)
+    model = ModelConfig(model=str(checkpoints[stage]), dialect=recipe.models.pretrained.dialect)
+    return model, Path(recipe.templates) if recipe.templates else None
 
 
 def _open(name: str, runs: Path) -> Speaker:
-    model = find_model(name, runs)
-    return Speaker(open_engine(TransformersEngine(), model), Templates(model.dialect))
+    model, templates = find_model(name, runs)
+    return Speaker(open_engine(TransformersEngine(), model), Templates(model.dialect, templates))
 
 
-async def _converse(console: Console, speakers: dict[str, Speaker], sampling: Sampling) -> None:
-    """One conversation a model: each sees its own answers."""
-    histories: dict[str, tuple[Message, ...]] = dict.fromkeys(speakers, ())
-    while line := await asyncio.to_thread(_ask, console):
-        asked = Message(role="user", content=line)
-        shown = []
-        for name, speaker in speakers.items():
-            messages = (*histories[name], asked)
-            reply = await speaker.reply("respond", sampling, random.getrandbits(60), messages=messages)
-            histories[name] = (*messages, Message(role="assistant", content=reply.text))
-            shown.append(Panel(Text(_printable(reply.text)), title=Text(name)))
-        console.print(Columns(shown, equal=True, expand=True) if len(shown) > 1 else shown[0])
+async def _answer(
+    console: Console, speakers: dict[str, Speaker], histories: Histories, line: str, sampling: Sampling
+) -> Histories:
+    """Prints every model's answer to `line`. Returns the conversations, one a model: each sees its own answers."""
+    longer, shown = {}, []
+    for name, speaker in speakers.items():
+        messages = (*histories[name], Message(role="user", content=line))
+        reply = await speaker.reply("respond", sampling, random.getrandbits(60), messages=messages)
+        longer[name] = (*messages, Message(role="assistant", content=reply.text))
+        shown.append(Panel(Text(_printable(reply.text)), title=Text(name)))
+    console.print(Columns(shown, equal=True, expand=True) if len(shown) > 1 else shown[0])
+    return longer
 
 
 def _printable(text: str) -> str:

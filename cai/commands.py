@@ -34,12 +34,13 @@ def run_recipe(console: Console, name: str, overrides: list[str], runs: Path, un
     console.print(f"this command took {time.monotonic() - started:.1f} s", highlight=False)
     if steps["report"].folder.done:
         _print_results(console, recipe, steps["evaluate"].folder)
-        console.print(f"report: {steps['report'].folder.path / 'report.html'}", highlight=False, soft_wrap=True)
+        path = steps["report"].folder.path / "report.html"
+        console.print(f"report: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_plan(console: Console, name: str, overrides: list[str], runs: Path) -> None:
     """Prints the stages of a recipe with what is left to do."""
-    from cai.estimate import estimate, memory_needed
+    from cai.estimate import checkpoints_needed, estimate, memory_needed
 
     recipe = load_recipe(name, overrides)
     material = Material(recipe)
@@ -47,23 +48,24 @@ def show_plan(console: Console, name: str, overrides: list[str], runs: Path) -> 
     steps = make_plan(material, RunFolder(runs, recipe.name))
     table = Table("stage", "state", "calls left", "tokens to read", "tokens to write", "time", "disk")
     total_seconds: float | None = 0.0
-    total_disk = 0
+    total_disk: int | None = 0
     for stage, step in steps.items():
         work = estimate(step, material, runs)
         total_seconds = None if total_seconds is None or work.seconds is None else total_seconds + work.seconds
-        total_disk += work.disk
+        total_disk = None if total_disk is None or work.disk is None else total_disk + work.disk
         counts = (f"{work.calls:,}", f"{work.prompt_tokens:,}", f"{work.tokens:,}")
         table.add_row(stage, _state(step.folder), *counts, _duration(work.seconds), _size(work.disk))
     console.print(table)
-    needed = memory_needed(material)
     console.print(f"time left: {_duration(total_seconds)} (from this machine's earlier runs where there are any)")
-    console.print(f"memory: about {_size(needed) if needed else 'unknown'}")
-    console.print(f"disk: about {_size(total_disk)} more, {_size(free_bytes(runs))} free")
+    console.print(f"memory: {_size(memory_needed(material))}")
+    beside = _size(checkpoints_needed(material))
+    console.print(f"disk: {_size(total_disk)} more, and {beside} while training; {_size(free_bytes(runs))} free")
     roles = recipe.models
     console.print(
         f"assistant: {roles.assistant.model}, feedback: {roles.feedback.model}, finetuned: {roles.pretrained.model}; "
         f"engine: {recipe.engine.type}",
         highlight=False,
+        markup=False,
     )
 
 
@@ -79,7 +81,7 @@ def show_run(console: Console, name: str, runs: Path) -> None:
         seconds, tokens = summary.get("seconds"), summary.get("tokens")
         rate = f"{tokens / seconds:,.0f}" if tokens and seconds else ""
         shown = f"{seconds:,.1f}" if seconds is not None else ""
-        table.add_row(stage, _state(step), str(step.count() or ""), shown, rate, str(step.path))
+        table.add_row(stage, _state(step), str(step.count() or ""), shown, rate, escape(str(step.path)))
     console.print(table)
     verdicts = Counter(record.verdict.state for record in steps["compare"].records(Comparison))
     refusals = Counter(record.refusal for record in steps["evaluate"].records(Measurement))
@@ -94,15 +96,16 @@ def show_differences(console: Console, name: str, other: str, runs: Path) -> boo
     """Prints every setting in which two runs differ. Returns whether there is any."""
     ours, theirs = (RunFolder(runs, run).steps for run in (name, other))
     table = Table("stage", "field", name, other)
-    for stage in STAGES:
-        if stage not in ours or stage not in theirs:
-            continue
-        for field, left, right in differences(ours[stage].spec.get("identity"), theirs[stage].spec.get("identity")):
+    begun = [stage for stage in STAGES if all(stage in steps and steps[stage].spec for steps in (ours, theirs))]
+    for stage in begun:
+        for field, left, right in differences(ours[stage].spec["identity"], theirs[stage].spec["identity"]):
             table.add_row(stage, escape(field), _short(left), _short(right))
     if table.row_count:
         console.print(table)
     else:
-        console.print("the runs have the same settings, texts and models in every stage")
+        console.print("the runs have the same settings, texts and models in every stage that both have begun")
+    if waiting := [stage for stage in STAGES if stage not in begun]:
+        console.print(f"not begun in both, so not compared: {', '.join(waiting)}")
     return bool(table.row_count)
 
 
@@ -178,7 +181,9 @@ def _duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
-def _size(count: float) -> str:
+def _size(count: float | None) -> str:
+    if count is None:
+        return "unknown"
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:,.0f} {unit}"

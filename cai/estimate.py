@@ -6,13 +6,14 @@ for the first run on a machine, from the rates below, measured on two CPU cores 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cai.material import Material
 from cai.plan import Step
+from cai.records import Kind, Prompt
 from cai.store import StepFolder, read_json
 from cai.weights import parameters
 
@@ -25,17 +26,19 @@ _CPU_RATES = {"write": 60.0, "train": 90.0}
 
 _BYTES = 4
 """Of a float32 weight."""
+_STORED = 16
+"""Bytes a token in items.jsonl, about: a reply stands there as text and raw, beside its prompt."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is left of a step. `seconds` is None where nothing is known about the model's size or rate."""
+    """What is left of a step. `seconds` and `disk` (bytes kept) are None where the model's size is not known."""
 
     calls: int = 0
     prompt_tokens: int = 0
     tokens: int = 0
     seconds: float | None = 0.0
-    disk: int = 0
+    disk: int | None = 0
 
 
 def estimate(step: Step, material: Material, runs: Path) -> Work:
@@ -55,8 +58,17 @@ def memory_needed(material: Material) -> int | None:
     return None if size is None else round(size * _BYTES * 6 + 1e9)
 
 
-def _words(material: Material, kind: str) -> int:
-    prompts = [p for name, split in material.prompts.items() if name == kind for p in split.train]
+def checkpoints_needed(material: Material) -> int | None:
+    """Bytes on disk while a stage trains, given back at its end: two checkpoints of weights and optimizer moments."""
+    size = parameters(material.recipe.models.pretrained.model)
+    return None if size is None else 2 * 3 * size * _BYTES
+
+
+def _words(material: Material, kind: Kind) -> int:
+    return _count(material.prompts[kind].train)
+
+
+def _count(prompts: Iterable[Prompt]) -> int:
     return round(sum(len(m.content.split()) for p in prompts for m in p.messages) * _PER_MESSAGE)
 
 
@@ -104,9 +116,11 @@ def _preference_model(material: Material) -> tuple[int, int, int]:
 
 
 def _rl(material: Material) -> tuple[int, int, int]:
-    config = material.recipe.rl
+    config, prompts = material.recipe.rl, material.prompts
     calls = config.steps * config.prompts_per_step * config.samples
-    return calls, 0, calls * config.max_tokens
+    shares: dict[Kind, float] = {"helpful": config.helpful_share, "harmful": 1 - config.helpful_share}
+    shown = sum(share * _words(material, kind) / len(prompts[kind].train) for kind, share in shares.items())
+    return calls, 0, round(calls * (config.max_tokens + shown))
 
 
 def _score_rounds(material: Material) -> tuple[int, int, int]:
@@ -115,9 +129,11 @@ def _score_rounds(material: Material) -> tuple[int, int, int]:
 
 
 def _evaluate(material: Material) -> tuple[int, int, int]:
-    config, count = material.recipe.evaluate, sum(len(split.held_out) for split in material.prompts.values())
-    scored = 5 * count
-    return 3 * count + scored, (3 * count + scored) * config.max_tokens, 3 * count * config.max_tokens
+    config, splits = material.recipe.evaluate, material.prompts.values()
+    count, words = sum(len(split.held_out) for split in splits), sum(_count(split.held_out) for split in splits)
+    asked, scored = 3, 2 + 4
+    shown = (asked + scored) * words + scored * count * config.max_tokens
+    return (asked + scored) * count, shown, asked * count * config.max_tokens
 
 
 def _report(material: Material) -> tuple[int, int, int]:
@@ -146,6 +162,7 @@ def _left(step: Step, material: Material) -> float:
         "respond": len(material.prompts["helpful"].train),
         "revise": len(material.prompts["harmful"].train) * (1 + material.recipe.revise.rounds),
         "compare": len(material.prompts["harmful"].train),
+        "score_rounds": len(material.prompts["harmful"].train) * (1 + material.recipe.revise.rounds),
         "evaluate": 3 * sum(len(split.held_out) for split in material.prompts.values()),
     }
     total = per_stage.get(step.stage, 0)
@@ -181,9 +198,9 @@ def _assumed(stage: str, material: Material) -> float | None:
     return _CPU_RATES["train" if stage in TRAINING else "write"] * _CPU_SCALE / size
 
 
-def _disk(stage: str, tokens: int, material: Material) -> int:
-    """A model for a training stage, and twice a resumable checkpoint while it runs; else about 6 bytes a token."""
+def _disk(stage: str, tokens: int, material: Material) -> int | None:
+    """What a stage leaves: a training stage its model, any other its records."""
     if stage not in TRAINING:
-        return tokens * 12
-    size = parameters(material.recipe.models.pretrained.model) or 0
-    return size * _BYTES
+        return tokens * _STORED
+    size = parameters(material.recipe.models.pretrained.model)
+    return None if size is None else size * _BYTES

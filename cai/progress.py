@@ -32,7 +32,9 @@ class Meter:
         self.tokens += tokens
 
     def reach(self, done: int, total: int) -> None:
-        """Says where a counted step stands."""
+        """Says where a counted step stands. The first call tells where it was taken up again."""
+        if not self.total:
+            self.begun_at = done - 1
         self.done, self.total = done, total
 
     @property
@@ -47,6 +49,8 @@ class Meter:
 
     def line(self) -> str:
         """For example `revise: 12/24 prompts, 80 tokens/s, 40 s left`."""
+        if not self.total:
+            return f"{self.name}: starting"
         parts = [f"{self.name}: {self.done}/{self.total} {self.unit}"]
         if self.rate:
             parts.append(f"{self.rate:,.0f} tokens/s")

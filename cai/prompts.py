@@ -8,18 +8,19 @@ user is inserted once, is never read again as a template, and cannot open a turn
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jinja2
-from jinja2 import meta
+from jinja2 import meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field
 
 from cai.errors import InputError
 from cai.identity import digest
-from cai.records import Message
+from cai.records import Message, Role
 from cai.resources import shipped
 from cai.yamlfile import read_text, read_yaml
 
@@ -83,6 +84,8 @@ class Templates:
         )
         environment.globals = {"turn": _turn} if self.dialect.form == "messages" else {}
         self._templates = {step: _load(environment, home, step) for step in VARIABLES}
+        for path in sorted(home.glob("*.jinja")):
+            _parse(environment, path)
         sources = {path.name: read_text(path) for path in sorted(home.iterdir()) if path.is_file()}
         self.digest = digest(sources)
 
@@ -90,8 +93,8 @@ class Templates:
         """The prompt of one step. Raises InputError where the template fails on these values."""
         try:
             text = self._templates[step].render(variables)
-        except (jinja2.TemplateError, TypeError) as error:
-            raise InputError(f"template {step}.jinja: {error}") from None
+        except (jinja2.TemplateError, ArithmeticError, RecursionError, TypeError, ValueError) as error:
+            raise InputError(f"{_where(error)}: {error}") from None
         if self.dialect.form == "text":
             return Rendered(text=text, stop=self.dialect.stop)
         turns = _turns(text, step)
@@ -122,18 +125,38 @@ def _turns(text: str, step: str) -> list[tuple[str, str]]:
     before, *parts = text.split(_OPEN)
     if before.strip() or not parts:
         raise InputError(f"template {step}.jinja: must start with a turn, such as {{{{ turn('user') }}}}")
-    pairs = (part.split(_CLOSE, 1) for part in parts)
-    return [(role, content.strip()) for role, content in pairs]
+    turns = [(role, content.strip()) for role, content in (part.split(_CLOSE, 1) for part in parts)]
+    for index, (role, _) in enumerate(turns):
+        if role not in get_args(Role) and not (role == "reply" and 0 < index == len(turns) - 1):
+            known = ", ".join(get_args(Role))
+            raise InputError(f"template {step}.jinja: turn({role!r}): expected one of {known}, or a last turn 'reply'")
+    return turns
+
+
+def _where(error: BaseException) -> str:
+    """`file:line` of the innermost template that an error came through."""
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    return next((f"{file}:{line}" for file, line in reversed(frames) if file.endswith(".jinja")), "template")
 
 
 def _load(environment: jinja2.Environment, home: Path, step: Step) -> jinja2.Template:
     path = home / f"{step}.jinja"
+    unknown = meta.find_undeclared_variables(_parse(environment, path)) - VARIABLES[step] - set(environment.globals)
+    if unknown:
+        known = ", ".join(sorted(VARIABLES[step]))
+        raise InputError(f"{path}: names {', '.join(sorted(unknown))}; a {step} template may name: {known}")
+    return environment.get_template(path.name)
+
+
+def _parse(environment: jinja2.Environment, path: Path) -> nodes.Template:
+    """Raises InputError with `file:line:` where a template is not valid, or where one that it includes is missing."""
     source = read_text(path)
     try:
-        unknown = meta.find_undeclared_variables(environment.parse(source)) - VARIABLES[step] - set(environment.globals)
-        if unknown:
-            known = ", ".join(sorted(VARIABLES[step]))
-            raise InputError(f"{path}: names {', '.join(sorted(unknown))}; a {step} template may name: {known}")
-        return environment.get_template(path.name)
+        environment.compile(source)
+        tree = environment.parse(source)
     except jinja2.TemplateSyntaxError as error:
-        raise InputError(f"{error.filename or path}:{error.lineno}: {error.message}") from None
+        raise InputError(f"{path}:{error.lineno}: {error.message}") from None
+    for name in meta.find_referenced_templates(tree):
+        if name and not (path.parent / name).is_file():
+            raise InputError(f"{path}: includes {path.parent / name}, which is missing")
+    return tree

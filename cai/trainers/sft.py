@@ -49,6 +49,7 @@ def train_sft(
             num_train_epochs=config.epochs,
             learning_rate=config.learning_rate,
             lr_scheduler_type=config.schedule,
+            completion_only_loss=True,
             max_length=config.max_length,
             model_init_kwargs={"dtype": "float32"},
         ),
