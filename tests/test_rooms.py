@@ -20,8 +20,9 @@ LEVELS = (
     {"engines", "trainers", "executors"},
     {"stages"},
     {"plan", "findings", "pipeline", "estimate", "schemas", "progress", "chat"},
-    {"commands", "docs"},
+    {"commands"},
     {"cli"},
+    {"docs", "__main__"},
 )
 """From left to right; a room may import its own level and those before it."""
 

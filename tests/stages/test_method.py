@@ -1,0 +1,225 @@
+"""The data stages do what the paper's sections say, shown on an engine that writes down what it is asked."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from cai.config import CompareConfig, EvaluateConfig, RespondConfig, ReviseConfig
+from cai.constitution import Constitution
+from cai.engines.base import Request, Speaker
+from cai.few_shot import comparison_examples, revision_examples
+from cai.prompts import Rendered, Templates
+from cai.records import Completion, Message, Prompt
+from cai.stages.compare import Compare
+from cai.stages.evaluate import Evaluate, ScoreRounds
+from cai.stages.respond import Respond
+from cai.stages.revise import Revise
+
+CONSTITUTION = Constitution.model_validate(
+    {
+        "name": "test",
+        "principles": [
+            {"id": "one", "critique": "CRITIQUE ONE", "revision": "REVISION ONE", "comparison": "COMPARISON ONE"},
+            {"id": "two", "critique": "CRITIQUE TWO", "revision": "REVISION TWO"},
+            {"id": "three", "comparison": "COMPARISON THREE"},
+        ],
+    }
+)
+PROMPT = Prompt.of((Message(role="user", content="QUESTION"),), "harmful", "test")
+
+
+class Recorder:
+    """Answers `reply 1`, `reply 2`, ...; scores labels as told, or by length."""
+
+    concurrency = 4
+
+    def __init__(self, scores: list[list[float]] | None = None, replies: list[str] | None = None) -> None:
+        self.requests: list[Request] = []
+        self.questions: list[tuple[Rendered, list[str]]] = []
+        self.scores, self.replies = scores, replies
+
+    async def generate(self, request: Request) -> Completion:
+        self.requests.append(request)
+        number = len(self.requests)
+        text = self.replies[number - 1] if self.replies else f"reply {number}"
+        return Completion(text=text, raw=text, finish="stop", prompt_tokens=1, tokens=2, seed=request.seed)
+
+    async def score(self, prompt: Rendered, labels: Sequence[str]) -> list[float]:
+        self.questions.append((prompt, list(labels)))
+        return self.scores.pop(0) if self.scores else [-float(len(label)) for label in labels]
+
+    def close(self) -> None: ...
+
+
+def text_of(prompt: Rendered) -> str:
+    return prompt.text or "\n".join(f"{m.role}: {m.content}" for m in prompt.messages)
+
+
+def collect(stage: Any, item: Any, done: Sequence[Any] = ()) -> list[Any]:
+    async def walk() -> list[Any]:
+        return [record async for record in stage(item, done)]
+
+    return asyncio.run(walk())
+
+
+def revise(engine: Recorder, dialect: str = "chat", rounds: int = 3, few_shot: int = 0) -> Revise:
+    examples = revision_examples("few_shot/critique_revision", few_shot)
+    return Revise(Speaker(engine, Templates(dialect)), CONSTITUTION, examples, ReviseConfig(rounds=rounds), 5)
+
+
+@pytest.mark.parametrize("dialect", ["chat", "transcript"])
+def test_each_round_critiques_the_last_revision_and_drops_earlier_critiques(dialect: str) -> None:
+    engine = Recorder()
+    chain = collect(revise(engine, dialect), PROMPT)
+    asked = [text_of(request.prompt) for request in engine.requests]
+    assert [revision.response.text for revision in chain] == ["reply 1", "reply 3", "reply 5", "reply 7"]
+    assert [revision.critique and revision.critique.text for revision in chain] == [
+        None,
+        "reply 2",
+        "reply 4",
+        "reply 6",
+    ]
+    assert "reply 1" in asked[1] and "reply 2" in asked[2] and "reply 3" in asked[3]
+    for later in asked[3:]:
+        assert "reply 1" not in later and "reply 2" not in later
+    for number, revision in enumerate(chain[1:]):
+        wording = revision.principle.upper()
+        assert f"CRITIQUE {wording}" in asked[1 + 2 * number] and f"REVISION {wording}" in asked[2 + 2 * number]
+
+
+def test_the_first_answer_sees_no_examples_and_the_critique_does() -> None:
+    engine = Recorder()
+    collect(revise(engine, few_shot=2, rounds=1), PROMPT)
+    first, critique, revision = (text_of(request.prompt) for request in engine.requests)
+    example = revision_examples("few_shot/critique_revision", 1)[0].critique
+    assert example not in first and example in critique and example in revision
+
+
+def test_a_chain_cut_anywhere_goes_on_as_the_unbroken_one() -> None:
+    whole = collect(revise(Recorder()), PROMPT)
+    for cut in range(1, len(whole) + 1):
+        engine = Recorder()
+        rest = collect(revise(engine), PROMPT, whole[:cut])
+        assert [r.principle for r in rest] == [r.principle for r in whole[cut:]]
+        assert [request.seed for request in engine.requests[1::2]] == [r.response.seed for r in whole[cut:]]
+        assert len(engine.requests) == 2 * len(rest)
+    assert collect(revise(Recorder()), PROMPT, whole) == []
+
+
+def test_seeds_differ_between_steps_prompts_and_runs() -> None:
+    engine = Recorder()
+    collect(revise(engine), PROMPT)
+    other = Prompt.of((Message(role="user", content="OTHER"),), "harmful", "test")
+    collect(revise(engine), other)
+    seeds = [request.seed for request in engine.requests]
+    assert len(set(seeds)) == len(seeds) == 14
+
+
+def test_every_principle_that_serves_revision_is_drawn_and_no_other() -> None:
+    prompts = [Prompt.of((Message(role="user", content=f"Q{i}"),), "harmful", "test") for i in range(40)]
+    drawn = {r.principle for p in prompts for r in collect(revise(Recorder(), rounds=1), p) if r.round}
+    assert drawn == {"one", "two"}
+
+
+def test_respond_answers_once() -> None:
+    engine = Recorder()
+    stage = Respond(Speaker(engine, Templates("chat")), RespondConfig(max_tokens=7, temperature=0.5, top_p=0.9), 0)
+    (answer,) = collect(stage, PROMPT)
+    request = engine.requests[0]
+    assert (request.max_tokens, request.temperature, request.top_p) == (7, 0.5, 0.9)
+    assert answer.response.text == "reply 1" and collect(stage, PROMPT, [answer]) == []
+
+
+def compare(policy: Recorder, judge: Recorder, few_shot: int = 0, **settings: Any) -> Compare:
+    examples = comparison_examples("few_shot/comparison", few_shot)
+    speakers = (Speaker(policy, Templates("chat")), Speaker(judge, Templates("chat")))
+    return Compare(*speakers, CONSTITUTION, examples, CompareConfig(**settings), 5)
+
+
+def test_both_orders_are_asked_and_averaged_by_hand() -> None:
+    # Seating ab: (A)=a at 3:1; seating ba: (A)=b at 1:1. P(a) = (0.75 + 0.5) / 2.
+    judge = Recorder(scores=[[math.log(0.3), math.log(0.1)], [math.log(0.2), math.log(0.2)]])
+    (comparison,) = collect(compare(Recorder(), judge), PROMPT)
+    assert comparison.verdict.p_a == pytest.approx(0.625)
+    assert [order.first for order in comparison.verdict.orders] == ["a", "b"]
+    assert comparison.verdict.orders[0].logprobs == {" (A)": math.log(0.3), " (B)": math.log(0.1)}
+    there, back = (text_of(prompt) for prompt, _ in judge.questions)
+    assert there.index("reply 1") < there.index("reply 2") and back.index("reply 2") < back.index("reply 1")
+    assert judge.questions[0][0].reply_start == "The answer is:"
+
+
+def test_a_judge_that_only_looks_at_the_seat_says_nothing() -> None:
+    judge = Recorder(scores=[[math.log(0.9), math.log(0.1)]] * 2)
+    (comparison,) = collect(compare(Recorder(), judge), PROMPT)
+    assert comparison.verdict.p_a == pytest.approx(0.5)
+
+
+def test_a_missing_label_is_unparsed_and_never_a_tie() -> None:
+    judge = Recorder(scores=[[-1.0, -math.inf], [-1.0, -2.0]])
+    (comparison,) = collect(compare(Recorder(), judge), PROMPT)
+    assert comparison.verdict.state == "unparsed" and comparison.verdict.p_a is None
+
+
+def test_identical_answers_are_not_judged() -> None:
+    judge = Recorder()
+    (comparison,) = collect(compare(Recorder(replies=["same", "same"]), judge), PROMPT)
+    assert comparison.verdict.state == "skipped" and judge.questions == []
+
+
+def test_one_random_order_is_seeded_and_uses_both_seats() -> None:
+    prompts = [Prompt.of((Message(role="user", content=f"Q{i}"),), "harmful", "test") for i in range(40)]
+    firsts = []
+    for _ in range(2):
+        stage = compare(Recorder(), Recorder(), orders="random")
+        made = [collect(stage, prompt)[0] for prompt in prompts]
+        assert all(len(comparison.verdict.orders) == 1 for comparison in made)
+        firsts.append([comparison.verdict.orders[0].first for comparison in made])
+    assert firsts[0] == firsts[1] and 10 < firsts[0].count("a") < 30
+
+
+def test_few_shot_comparisons_come_before_the_question() -> None:
+    judge = Recorder()
+    collect(compare(Recorder(), judge, few_shot=2), PROMPT)
+    shown = judge.questions[0][0].messages
+    assert [m.role for m in shown] == ["user", "assistant", "user", "assistant", "user"]
+    assert shown[1].content in ("The answer is: (A)", "The answer is: (B)")
+
+
+class Lengths:
+    async def score(self, prompt: Rendered, answer: str) -> float:
+        return float(len(answer))
+
+
+def test_evaluate_measures_log_ratios_reward_and_length() -> None:
+    policy = Recorder(scores=[[-2.0], [-2.0]], replies=["I'm sorry, but I can't help."])
+    base, sl = Recorder(scores=[[-5.0]]), Recorder(scores=[[-3.5]])
+    speakers = [Speaker(engine, Templates("chat")) for engine in (policy, base, sl)]
+    stage = Evaluate("RL-CAI", *speakers, Lengths(), EvaluateConfig(), 5)
+    (measured,) = collect(stage, PROMPT)
+    assert (measured.kl_base, measured.kl_sl) == (3.0, 1.5)
+    assert measured.reward == len("I'm sorry, but I can't help.") and measured.words == 6
+    assert measured.refusal and measured.evasive
+    assert policy.questions[0][1] == ["I'm sorry, but I can't help."]
+    assert collect(stage, PROMPT, [measured]) == []
+
+
+def test_the_base_model_is_at_no_distance_and_all_models_share_draws() -> None:
+    seeds = []
+    for model in ("base", "SL-CAI"):
+        engine = Recorder()
+        stage = Evaluate(model, Speaker(engine, Templates("chat")), None, None, Lengths(), EvaluateConfig(), 5)
+        (measured,) = collect(stage, PROMPT)
+        assert (measured.kl_base, measured.kl_sl) == (0.0, None) and engine.questions == []
+        seeds.append(engine.requests[0].seed)
+    assert seeds[0] == seeds[1]
+
+
+def test_rounds_are_scored_once() -> None:
+    chain = collect(revise(Recorder()), PROMPT)
+    stage = ScoreRounds(Templates("chat"), Lengths())
+    scores = [collect(stage, revision)[0] for revision in chain]
+    assert [(s.round, s.reward, s.principle) for s in scores] == [(r.round, 7.0, r.principle) for r in chain]
+    assert collect(stage, chain[0], [scores[0]]) == []
