@@ -113,7 +113,7 @@ def version() -> None:
 def main() -> None:
     """Runs the command line; our own errors become one message and an exit code."""
     try:
-        app(standalone_mode=True)
+        app(prog_name="cai", standalone_mode=True)
     except CaiError as error:
         Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)

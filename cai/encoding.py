@@ -11,13 +11,13 @@ from cai.prompts import Rendered, neutralise
 def prompt_text(tokenizer: Any, prompt: Rendered) -> str:
     """The text a model continues. Raises EngineError where a chat is asked of a tokenizer without a chat template."""
     if not prompt.messages:
-        return prompt.text
+        return neutralise(prompt.text, _special(tokenizer))
     return _chat(tokenizer, chat_turns(tokenizer, prompt), add_generation_prompt=True) + prompt.reply_start
 
 
 def chat_turns(tokenizer: Any, prompt: Rendered) -> list[dict[str, str]]:
     """The messages as plain dictionaries; special tokens inside a message are broken up, so they open no turn."""
-    special = [token for token in tokenizer.all_special_tokens if len(token) > 1]
+    special = _special(tokenizer)
     return [{"role": m.role, "content": neutralise(m.content, special)} for m in prompt.messages]
 
 
@@ -29,18 +29,21 @@ def encode(tokenizer: Any, text: str, prompt: Rendered) -> list[int]:
 def answered(tokenizer: Any, prompt: Rendered, answer: str) -> tuple[list[int], int]:
     """Tokens of prompt and answer up to the end-of-text token, and how many of them are the prompt's."""
     start = encode(tokenizer, prompt_text(tokenizer, prompt), prompt)
+    end = tokenizer.eos_token_id
+    text = neutralise(answer, _special(tokenizer))
     if not prompt.messages:
-        return [*start, *tokenizer(f" {answer}", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id], len(
-            start
-        )
-    special = [token for token in tokenizer.all_special_tokens if len(token) > 1]
-    turn = {"role": "assistant", "content": neutralise(answer, special)}
+        return [*start, *tokenizer(f" {text}", add_special_tokens=False)["input_ids"], end], len(start)
+    turn = {"role": "assistant", "content": f"{prompt.reply_start} {text}" if prompt.reply_start else text}
     ids = encode(tokenizer, _chat(tokenizer, [*chat_turns(tokenizer, prompt), turn]), prompt)
     if ids[: len(start)] != start:
         raise EngineError("the chat template changes a prompt once it is answered; use one that only adds to it")
-    while ids[-1] != tokenizer.eos_token_id and tokenizer.eos_token_id in ids[len(start) :]:
-        ids.pop()
-    return ids, len(start)
+    tail = ids[len(start) :]
+    stop = len(tail) - 1 - tail[::-1].index(end) if end in tail else len(tail)
+    return [*start, *tail[:stop], end], len(start)
+
+
+def _special(tokenizer: Any) -> list[str]:
+    return [token for token in tokenizer.all_special_tokens if len(token) > 1]
 
 
 def _chat(tokenizer: Any, turns: list[dict[str, str]], **options: Any) -> str:

@@ -1,7 +1,7 @@
 """What a recipe will run: its stages in order, each with its parents and the digest that is its address.
 
 A digest covers the settings that change results, the texts and models that go in, and the digests of the parents; it
-covers no knob, no path and no version of this program.
+covers no knob, no path and no version of this program. The report's covers what it shows beside that, knobs included.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cai.config import ModelConfig
+from cai.config import CompareConfig, ModelConfig, ReviseConfig
 from cai.identity import digest, identity_of
 from cai.material import Material
 from cai.records import Prompt
@@ -66,7 +66,7 @@ def _respond(material: Material) -> dict[str, Any]:
 def _revise(material: Material) -> dict[str, Any]:
     recipe = material.recipe
     return {
-        "settings": identity_of(recipe.revise),
+        "settings": _settings(recipe.revise),
         **_spoken(material, "assistant", recipe.models.assistant),
         "prompts": _names(material.prompts["harmful"].train),
         "constitution": material.constitution.digest_for("revision"),
@@ -81,7 +81,7 @@ def _sft(material: Material) -> dict[str, Any]:
 def _compare(material: Material) -> dict[str, Any]:
     recipe = material.recipe
     return {
-        "settings": identity_of(recipe.compare),
+        "settings": _settings(recipe.compare),
         **_spoken(material, "feedback", recipe.models.feedback),
         "prompts": _names(material.prompts["harmful"].train),
         "constitution": material.constitution.digest_for("comparison"),
@@ -110,7 +110,8 @@ def _evaluate(material: Material) -> dict[str, Any]:
 
 def _report(material: Material) -> dict[str, Any]:
     recipe = material.recipe
-    shown = {"name": recipe.name, "description": recipe.description, "report": recipe.report.model_dump()}
+    knobs = {"report": recipe.report.model_dump(), "bootstrap": recipe.evaluate.bootstrap}
+    shown = {"name": recipe.name, "description": recipe.description, **knobs}
     return {"shown": shown, "constitution": digest(material.constitution.model_dump())}
 
 
@@ -126,6 +127,11 @@ STAGES: dict[str, tuple[tuple[str, ...], Inputs]] = {
     "report": (("respond", "revise", "compare", "score_rounds", "evaluate"), _report),
 }
 """The stages of a run: what each is made from, and which settings and texts go into it."""
+
+
+def _settings(config: ReviseConfig | CompareConfig) -> dict[str, Any]:
+    """The settings of a stage with examples: what the file holds counts, and not where it lies."""
+    return {key: value for key, value in identity_of(config).items() if key != "few_shot_file"}
 
 
 def _trained(material: Material) -> dict[str, Any]:

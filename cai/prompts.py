@@ -85,7 +85,8 @@ class Templates:
         environment.globals = {"turn": _turn} if self.dialect.form == "messages" else {}
         self._templates = {step: _load(environment, home, step) for step in VARIABLES}
         for path in sorted(home.glob("*.jinja")):
-            _parse(environment, path)
+            if path.stem not in VARIABLES:
+                _parse(environment, path)
         sources = {path.name: read_text(path) for path in sorted(home.iterdir()) if path.is_file()}
         self.digest = digest(sources)
 
@@ -152,8 +153,8 @@ def _parse(environment: jinja2.Environment, path: Path) -> nodes.Template:
     """Raises InputError with `file:line:` where a template is not valid, or where one that it includes is missing."""
     source = read_text(path)
     try:
-        environment.compile(source)
         tree = environment.parse(source)
+        environment.compile(tree, raw=True)
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"{path}:{error.lineno}: {error.message}") from None
     for name in meta.find_referenced_templates(tree):

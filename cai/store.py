@@ -18,7 +18,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,7 +47,7 @@ class StepFolder:
         """What DONE says: seconds, items, tokens and whatever the stage reported. Empty before the end."""
         return read_json(self.path / "DONE") if self.done else {}
 
-    @cached_property
+    @property
     def spec(self) -> dict[str, Any]:
         """What the step is, as `begin` wrote it; empty where it never began."""
         path = self.path / "spec.json"
@@ -87,33 +86,43 @@ class StepFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """All rows of metrics; of rows with the same `step`, written before and after a resume, the last."""
-        rows = [json.loads(line) for _, line in self._lines("metrics.jsonl")]
-        return list({row.get("step", index): row for index, row in enumerate(rows)}.values())
+        rows = [self._row(number, line) for number, line in self._lines("metrics.jsonl")]
+        return list({row.get("step", f"row {index}"): row for index, row in enumerate(rows)}.values())
 
     def log(self, text: str) -> None:
         """Adds a line to log.txt."""
         self._append("log.txt", text)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Flushes everything to the disk and writes DONE."""
-        self.close(flush=True)
+        """Flushes everything below the folder to the disk and writes DONE."""
+        self.close()
+        with _explained(self.path):
+            for path in self.path.rglob("*"):
+                if path.is_file():
+                    _flush(path)
         write_json(self.path / "DONE", summary)
 
-    def close(self, flush: bool = False) -> None:
+    def close(self) -> None:
         """Closes the files that were appended to."""
         for descriptor in self._appending.values():
-            if flush:
-                os.fsync(descriptor)
             os.close(descriptor)
         self._appending.clear()
 
-    def _lines(self, name: str) -> Iterator[tuple[int, str]]:
+    def _row(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            return json.loads(line)
+        except ValueError as error:
+            where = f"{self.path / 'metrics.jsonl'}:{number}"
+            raise StoreError(f"{where}: not a row of metrics ({error}); delete that line") from None
+
+    def _lines(self, name: str) -> Iterator[tuple[int, bytes]]:
+        """Whole lines, as bytes: a torn last line may end within a character."""
         path = self.path / name
         if not path.is_file():
             return
-        with path.open(encoding="utf-8", newline="\n") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if line.endswith("\n"):
+                if line.endswith(b"\n"):
                     yield number, line
 
     def _append(self, name: str, line: str) -> None:
@@ -253,6 +262,14 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _drop_torn_line(path: Path) -> None:

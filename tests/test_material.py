@@ -81,7 +81,7 @@ def test_a_dialect_is_read_once_and_from_the_folder_of_the_recipe(tmp_path: Path
 def test_every_part_is_checked_before_anything_runs(tmp_path: Path, override: str, told: str) -> None:
     (tmp_path / "empty.txt").write_text("\n\n")
     (tmp_path / "mine.yaml").write_text("name: mine\n")
-    (tmp_path / "one-sided.yaml").write_text("name: one-sided\nprinciples: [{id: a, comparison: Which is kinder?}]\n")
+    (tmp_path / "one-sided.yaml").write_text("name: one-sided\nprinciples: [{id: a, comparison: The kinder one}]\n")
     assert told in complaint(override)
 
 

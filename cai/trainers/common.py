@@ -80,6 +80,7 @@ def run(trainer: Any, folder: Path, watcher: Watcher) -> dict[str, Any]:
     start = latest_checkpoint(folder / "checkpoints")
     with watcher.on_interrupt():
         result = trainer.train(resume_from_checkpoint=str(start) if start else None)
+    trainer.model.config.use_cache = True  # the trainers switch it off, and generation from the saved model would crawl
     trainer.save_model(str(folder / "model.part"))
     shutil.rmtree(folder / "model", ignore_errors=True)
     (folder / "model.part").rename(folder / "model")

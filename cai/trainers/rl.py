@@ -64,6 +64,7 @@ def train_rl(
             lr_scheduler_type="constant",
             beta=config.kl,
             shuffle_dataset=False,
+            generation_kwargs={"use_cache": True},
             model_init_kwargs={"dtype": "float32"},
         ),
         train_dataset=Dataset.from_list(rows),

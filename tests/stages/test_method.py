@@ -197,7 +197,7 @@ def test_evaluate_measures_log_ratios_reward_and_length() -> None:
     policy = Recorder(scores=[[-2.0], [-2.0]], replies=["I'm sorry, but I can't help."])
     base, sl = Recorder(scores=[[-5.0]]), Recorder(scores=[[-3.5]])
     speakers = [Speaker(engine, Templates("chat")) for engine in (policy, base, sl)]
-    stage = Evaluate("RL-CAI", *speakers, Lengths(), EvaluateConfig(), 5)
+    stage = Evaluate("RL-CAI", speakers[0], speakers[1], speakers[2], Lengths(), EvaluateConfig(), 5)
     (measured,) = collect(stage, PROMPT)
     assert (measured.kl_base, measured.kl_sl) == (3.0, 1.5)
     assert measured.reward == len("I'm sorry, but I can't help.") and measured.words == 6

@@ -99,10 +99,12 @@ def test_hard_labels_give_trls_own_loss(tmp_path: Path) -> None:
         model = AutoModelForSequenceClassification.from_pretrained(start, num_labels=1, dtype=torch.float32)
         trainer = trainer_class(model=model, args=RewardConfig(**args), train_dataset=data, processing_class=tokenizer)
         model.train()
-        batch = trainer.data_collator(list(data))
+        examples: Any = list(data)
+        batch = trainer.data_collator(examples)
         if columns:
             batch["p"] = torch.tensor(data["p"])
-        losses.append(trainer.compute_loss(model, batch).item())
+        loss: Any = trainer.compute_loss(model, batch)
+        losses.append(loss.item())
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
 

@@ -91,3 +91,9 @@ def test_a_torn_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
     assert found is not None and found.name == "checkpoint-10"
     assert not (tmp_path / "checkpoint-12").exists()
     assert latest_checkpoint(tmp_path / "nothing") is None
+
+
+def test_the_saved_model_generates_with_its_cache(tmp_path: Path) -> None:
+    train_sft(rows(count=2), "tiny-random", tmp_path, CONFIG, 0, Log())
+    saved: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    assert saved.config.use_cache is True

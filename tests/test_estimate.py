@@ -1,0 +1,272 @@
+"""What a plan promises is never less than what a run takes, and shrinks with what is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from cai.config import ScriptedEngine, load_recipe
+from cai.engines.base import Request, Speaker
+from cai.engines.scripted import ScriptedBackend
+from cai.estimate import COUNTS, TRAINING, Work, checkpoints_needed, estimate, memory_needed
+from cai.executors import local
+from cai.executors.base import AnyStage
+from cai.material import Material
+from cai.pipeline import run
+from cai.plan import STAGES, Step, plan
+from cai.progress import Reporter
+from cai.prompts import Rendered
+from cai.records import Completion, Prompt, Record
+from cai.stages.compare import Compare
+from cai.stages.evaluate import Evaluate
+from cai.store import RunFolder, StepFolder
+from cai.weights import ALIASES, TINY
+
+TINY_SIZE = ALIASES[TINY].parameters
+REAL = "engine={type: transformers}"
+
+
+def material(*overrides: str) -> Material:
+    return Material(load_recipe("smoke", list(overrides)))
+
+
+def steps_of(loaded: Material, runs: Path) -> dict[str, Step]:
+    return plan(loaded, RunFolder(runs, loaded.recipe.name))
+
+
+def works(loaded: Material, runs: Path) -> dict[str, Work]:
+    return {stage: estimate(step, loaded, runs) for stage, step in steps_of(loaded, runs).items()}
+
+
+def mark_done(folder: StepFolder, summary: dict[str, Any], spec: dict[str, Any]) -> None:
+    folder.begin(spec)
+    folder.finish(summary)
+
+
+@dataclass
+class Counts:
+    """What an engine was asked, in its own words for tokens."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    tokens: int = 0
+
+
+class Counting:
+    """The scripted engine, counted."""
+
+    def __init__(self) -> None:
+        self.inner, self.counts = ScriptedBackend(ScriptedEngine()), Counts()
+        self.concurrency = self.inner.concurrency
+
+    async def generate(self, request: Request) -> Completion:
+        reply = await self.inner.generate(request)
+        self.counts.calls += 1
+        self.counts.prompt_tokens += reply.prompt_tokens
+        self.counts.tokens += reply.tokens
+        return reply
+
+    async def score(self, prompt: Rendered, labels: Sequence[str]) -> list[float]:
+        self.counts.calls += 1
+        self.counts.prompt_tokens += len(" ".join(message.content for message in prompt.messages).split())
+        return await self.inner.score(prompt, labels)
+
+    def close(self) -> None: ...
+
+
+class Constant:
+    """A preference model that has no preference."""
+
+    async def score(self, prompt: Rendered, answer: str) -> float:
+        return 0.0
+
+
+def walk(stage: AnyStage, items: Sequence[Prompt]) -> list[Record]:
+    stored: list[Record] = []
+    asyncio.run(local.run(items, stage, {}, lambda item: item.id, stored.append, lambda: None, 8))  # type: ignore[attr-defined]
+    return stored
+
+
+# A run's real numbers.
+
+
+@pytest.mark.parametrize(("rounds", "few_shot"), [(1, 0), (3, 2)])
+def test_a_run_takes_no_more_than_was_estimated(tmp_path: Path, rounds: int, few_shot: int) -> None:
+    loaded = material(f"revise.rounds={rounds}", f"revise.few_shot={few_shot}", "prompts.limit=12")
+    before = works(loaded, tmp_path)
+    done = run(loaded, RunFolder(tmp_path, "smoke"), Reporter(Console(file=io.StringIO())), until="revise")
+    for stage in ("respond", "revise"):
+        real = done[stage].folder.summary
+        assert 0 < real["tokens"] <= before[stage].tokens
+        assert 0 < real["prompt_tokens"] <= before[stage].prompt_tokens
+        assert estimate(done[stage], loaded, tmp_path) == Work()
+    assert before["revise"].calls == 12 * (1 + 2 * rounds)
+
+
+@pytest.mark.parametrize(("orders", "few_shot"), [("both", 0), ("random", 2)])
+def test_judging_takes_no_more_than_was_estimated(tmp_path: Path, orders: str, few_shot: int) -> None:
+    loaded = material(f"compare.orders={orders}", f"compare.few_shot={few_shot}")
+    engine, recipe = Counting(), loaded.recipe
+    speaker = Speaker(engine, loaded.templates(recipe.models.feedback))
+    prompts = loaded.prompts["harmful"].train
+    walk(Compare(speaker, speaker, loaded.constitution, loaded.comparison_examples, recipe.compare, 0), prompts)
+    expected = works(loaded, tmp_path)["compare"]
+    assert engine.counts.calls == expected.calls
+    assert engine.counts.tokens <= expected.tokens
+    assert engine.counts.prompt_tokens <= expected.prompt_tokens
+
+
+def test_evaluating_takes_no_more_than_was_estimated(tmp_path: Path) -> None:
+    loaded = material("evaluate.limit=5")
+    engine, recipe = Counting(), loaded.recipe
+    speaker = Speaker(engine, loaded.templates(recipe.models.pretrained))
+    prompts = [prompt for split in loaded.prompts.values() for prompt in split.held_out]
+    for model, base, sl in (("base", None, None), ("SL-CAI", speaker, None), ("RL-CAI", speaker, speaker)):
+        walk(Evaluate(model, speaker, base, sl, Constant(), recipe.evaluate, 0), prompts)
+    expected = works(loaded, tmp_path)["evaluate"]
+    assert engine.counts.calls == expected.calls
+    assert engine.counts.tokens <= expected.tokens
+    assert engine.counts.prompt_tokens <= expected.prompt_tokens
+
+
+def test_records_take_about_the_disk_that_was_estimated(tmp_path: Path) -> None:
+    loaded = material("prompts.limit=12")
+    done = run(loaded, RunFolder(tmp_path, "smoke"), Reporter(Console(file=io.StringIO())), until="revise")
+    expected = works(loaded, tmp_path / "elsewhere")["revise"].disk
+    assert expected
+    assert 1 / 3 < expected / (done["revise"].folder.path / "items.jsonl").stat().st_size < 3
+
+
+# What is left.
+
+
+def test_a_done_stage_costs_nothing(tmp_path: Path) -> None:
+    loaded = material()
+    for step in steps_of(loaded, tmp_path).values():
+        mark_done(step.folder, {"seconds": 1.0, "tokens": 10}, {"digest": step.digest})
+    assert set(works(loaded, tmp_path).values()) == {Work()}
+
+
+def test_half_the_records_leave_half_the_work(tmp_path: Path) -> None:
+    loaded = material("prompts.limit=8", REAL)
+    before = works(loaded, tmp_path)
+    per_item = {"respond": 1, "revise": 3, "compare": 1, "score_rounds": 3, "evaluate": 0}
+    for stage, step in steps_of(loaded, tmp_path).items():
+        step.folder.begin({})
+        held_out = 3 * sum(len(split.held_out) for split in loaded.prompts.values())
+        records = 8 * per_item.get(stage, 0) or (held_out if stage == "evaluate" else 0)
+        (step.folder.path / "items.jsonl").write_text("{}\n" * (records // 2))
+    after = works(loaded, tmp_path)
+    for stage in per_item:
+        assert (after[stage].calls, after[stage].tokens) == (before[stage].calls / 2, before[stage].tokens / 2)
+        assert after[stage].prompt_tokens == pytest.approx(before[stage].prompt_tokens / 2, abs=1)
+        assert before[stage].prompt_tokens > 0
+    assert after["revise"].seconds == pytest.approx(before["revise"].seconds / 2 if before["revise"].seconds else None)
+    for stage in TRAINING:
+        assert after[stage] == before[stage]
+
+
+def test_a_torn_or_surplus_record_never_makes_it_negative(tmp_path: Path) -> None:
+    loaded = material("prompts.limit=2")
+    step = steps_of(loaded, tmp_path)["respond"]
+    step.folder.begin({})
+    (step.folder.path / "items.jsonl").write_text("{}\n" * 5)
+    assert estimate(step, loaded, tmp_path).calls == 0
+
+
+def test_every_stage_is_counted() -> None:
+    assert COUNTS.keys() == STAGES.keys()
+    assert STAGES.keys() >= TRAINING
+
+
+def test_twice_the_prompts_are_twice_the_work(tmp_path: Path) -> None:
+    small, large = (works(material(f"prompts.limit={limit}"), tmp_path) for limit in (4, 8))
+    for stage in ("respond", "revise", "compare"):
+        assert large[stage].calls == 2 * small[stage].calls
+        assert large[stage].tokens == 2 * small[stage].tokens
+    assert large["rl"].calls == small["rl"].calls
+
+
+def test_reinforcement_counts_prompts_too_since_its_rate_does(tmp_path: Path) -> None:
+    loaded = material("rl.steps=10", "rl.prompts_per_step=2", "rl.samples=3", "rl.micro_batch=6", "rl.max_tokens=16")
+    work = works(loaded, tmp_path)["rl"]
+    assert work.calls == 60
+    assert 60 * 16 < work.tokens < 60 * (16 + 60)
+    shorter = works(material("rl.steps=10", "rl.samples=3", "rl.micro_batch=6", "rl.max_tokens=8"), tmp_path)["rl"]
+    assert work.tokens - shorter.tokens == 60 * 8
+
+
+# Time.
+
+
+def test_scripted_replies_take_no_time_but_training_does(tmp_path: Path) -> None:
+    for stage, work in works(material(), tmp_path).items():
+        assert work.seconds is not None
+        assert (work.seconds > 0) == (stage in TRAINING)
+
+
+def test_a_model_of_unknown_size_takes_an_unknown_time_and_disk(tmp_path: Path) -> None:
+    loaded = material("models.assistant=owner/name", REAL)
+    found = works(loaded, tmp_path)
+    for stage in ("respond", "revise", "compare", "evaluate", *TRAINING):
+        assert found[stage].seconds is None
+        assert (found[stage].disk is None) == (stage in TRAINING)
+        assert found[stage].tokens > 0
+    assert memory_needed(loaded) is None
+    assert checkpoints_needed(loaded) is None
+
+
+def test_a_model_of_known_size_is_priced_by_its_parameters(tmp_path: Path) -> None:
+    loaded = material()
+    found = works(loaded, tmp_path)
+    assert all(found[stage].disk == TINY_SIZE * 4 for stage in TRAINING)
+    assert checkpoints_needed(loaded) == TINY_SIZE * 4 * 3 * 2
+    assert memory_needed(loaded) == pytest.approx(1e9 + TINY_SIZE * 4 * 6)
+
+
+def test_a_larger_model_is_slower(tmp_path: Path) -> None:
+    small, large = (
+        works(material(f"models.assistant={name}", REAL), tmp_path)["revise"].seconds
+        for name in ("tiny-random", "smollm2-135m")
+    )
+    assert small is not None
+    assert large is not None
+    assert large / small == pytest.approx(ALIASES["smollm2-135m"].parameters / TINY_SIZE)
+
+
+def test_the_rate_of_an_earlier_run_is_taken(tmp_path: Path) -> None:
+    loaded = material(REAL)
+    recipe = loaded.recipe.model_dump()
+    mark_done(StepFolder(tmp_path / "old" / "revise-00000000"), {"seconds": 10.0, "tokens": 70}, {"recipe": recipe})
+    work = works(loaded, tmp_path)["revise"]
+    assert work.seconds == pytest.approx(work.tokens / 7)
+
+
+@pytest.mark.parametrize(
+    ("summary", "change"),
+    [
+        ({"seconds": 10.0, "tokens": 70}, {"models": {"pretrained": {"model": "owner/other"}}}),
+        ({"seconds": 10.0, "tokens": 70}, {"engine": {"type": "scripted"}}),
+        ({"seconds": 10.0, "tokens": 0}, {}),
+        ({"seconds": 0.0, "tokens": 70}, {}),
+    ],
+)
+def test_the_rate_of_an_unlike_or_empty_run_is_not_taken(
+    tmp_path: Path, summary: dict[str, Any], change: dict[str, Any]
+) -> None:
+    loaded = material(REAL)
+    assumed = works(loaded, tmp_path)["revise"].seconds
+    recipe = {**json.loads(json.dumps(loaded.recipe.model_dump())), **change}
+    mark_done(StepFolder(tmp_path / "old" / "revise-00000000"), summary, {"recipe": recipe})
+    assert works(loaded, tmp_path)["revise"].seconds == assumed
+    assert assumed is not None
+    assert math.isfinite(assumed)

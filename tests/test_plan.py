@@ -1,0 +1,344 @@
+"""Which settings and texts are part of a stage's address, and which are not."""
+
+from __future__ import annotations
+
+import shutil
+import typing
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from cai.config import Recipe
+from cai.identity import canonical_json, role_of
+from cai.material import Material
+from cai.plan import STAGES, Step, differences, plan
+from cai.resources import shipped
+from cai.store import RunFolder
+
+Place = tuple[str, ...]
+
+CONSTITUTION = {
+    "name": "test",
+    "principles": [
+        {"id": "one", "critique": "Is it kind?", "revision": "Make it kind.", "comparison": "Which is kinder?"},
+        {"id": "two", "critique": "Is it true?", "revision": "Make it true."},
+        {"id": "three", "comparison": "Which is truer?"},
+    ],
+}
+TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Go"}]
+REQUESTS = {"critique_request": "c?", "critique": "c", "revision_request": "r?", "revision": "r"}
+REVISIONS = {"name": "r", "examples": [{"id": str(index), "messages": TURNS, **REQUESTS} for index in range(4)]}
+ANSWERS = {"instruction": "Which?", "a": "x", "b": "y", "answer": "A"}
+COMPARISONS = {"name": "c", "examples": [{"id": str(index), "messages": TURNS[:1], **ANSWERS} for index in range(4)]}
+RECIPE = {
+    "name": "test",
+    "constitution": "constitution.yaml",
+    "models": {"assistant": "tiny-random"},
+    "engine": {"type": "scripted"},
+    "prompts": {"harmful": "harmful.txt", "helpful": "helpful.txt", "limit": 40},
+    "revise": {"few_shot": 1, "few_shot_file": "revisions.yaml"},
+    "compare": {"few_shot": 1, "few_shot_file": "comparisons.yaml"},
+    "evaluate": {"limit": 2},
+}
+EVERY = frozenset(STAGES)
+SPEAKING = {"respond", "revise", "compare", "evaluate"}
+
+STRINGS: dict[Place, str] = {
+    ("name",): "other",
+    ("description",): "words",
+    ("constitution",): "other_constitution.yaml",
+    ("templates",): "templates",
+    ("models", "assistant", "model"): "smollm2-135m",
+    ("models", "feedback", "model"): "smollm2-135m",
+    ("models", "pretrained", "model"): "smollm2-135m",
+    ("prompts", "harmful"): "helpful.txt",
+    ("prompts", "helpful"): "harmful.txt",
+    ("revise", "few_shot_file"): "other_revisions.yaml",
+    ("compare", "few_shot_file"): "other_comparisons.yaml",
+    ("engine", "device"): "cpu",
+}
+"""Another value of each setting that is text."""
+
+FIRST: dict[Place, set[str]] = {
+    ("seed",): {*EVERY},
+    ("constitution",): {"revise", "compare"},
+    ("templates",): {"respond", "revise", "sft", "compare"},
+    ("models", "assistant", "model"): {"respond", "revise"},
+    ("models", "assistant", "dialect"): {"respond", "revise"},
+    ("models", "feedback", "model"): {"compare"},
+    ("models", "feedback", "dialect"): {"compare"},
+    ("models", "pretrained", "model"): {"sft"},
+    ("models", "pretrained", "dialect"): {"sft"},
+    ("engine", "dtype"): SPEAKING,
+    ("prompts", "harmful"): {"revise", "compare", "rl", "evaluate"},
+    ("prompts", "helpful"): {"respond", "rl", "evaluate"},
+    ("prompts", "limit"): {"respond", "revise", "compare", "rl"},
+    ("prompts", "held_out"): {"respond", "revise", "compare", "rl", "evaluate"},
+}
+"""The settings outside the stages' own, and the stages they enter; those after these change with them."""
+
+SHOWN: set[Place] = {("name",), ("description",), ("report", "transcripts"), ("evaluate", "bootstrap")}
+"""The knobs that the report shows."""
+
+
+def recipe(engine: str = "scripted") -> Recipe:
+    return Recipe.model_validate(RECIPE | {"engine": {"type": engine}})
+
+
+def leaves(config: BaseModel, at: Place = ()) -> Iterator[tuple[Place, str, BaseModel]]:
+    """Every setting below `config`: its place, its role, and the group it belongs to."""
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            yield from leaves(value, (*at, name))
+        else:
+            yield (*at, name), role_of(type(config), name), config
+
+
+def other(place: Place, group: BaseModel) -> Any:
+    """Another value that this setting may have; None where it has but one."""
+    annotation, value = type(group).model_fields[place[-1]].annotation, getattr(group, place[-1])
+    if typing.get_origin(annotation) is Literal:
+        return next((choice for choice in typing.get_args(annotation) if choice != value), None)
+    if place in STRINGS:
+        return STRINGS[place]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value * 2 or 1
+    if isinstance(value, float):
+        return value / 2 or 0.5
+    return None
+
+
+def settings(role: str, engine: str) -> list[tuple[Place, Any, str]]:
+    """The settings of a role with another value each, and the engine of the recipe they stand in."""
+    found = [(place, other(place, group), engine) for place, kind, group in leaves(recipe(engine)) if kind == role]
+    return [(place, value, engine) for place, value, engine in found if value is not None]
+
+
+def both(role: str) -> list[Any]:
+    others = [case for case in settings(role, "transformers") if case[0][0] == "engine"]
+    return [pytest.param(*case, id=".".join(case[0])) for case in [*settings(role, "scripted"), *others]]
+
+
+def put(config: Recipe, place: Place, value: Any) -> Recipe:
+    data = config.model_dump()
+    node = data
+    for part in place[:-1]:
+        node = node[part]
+    node[place[-1]] = value
+    return Recipe.model_validate(data)
+
+
+def after(stages: set[str]) -> set[str]:
+    """These stages and all that are made from them."""
+    found = set(stages)
+    for stage, (parents, _) in STAGES.items():
+        if found & set(parents):
+            found.add(stage)
+    return found
+
+
+def steps(config: Recipe) -> dict[str, Step]:
+    return plan(Material(config), RunFolder(Path("runs"), config.name))
+
+
+def digests(config: Recipe) -> dict[str, str]:
+    return {stage: step.digest for stage, step in steps(config).items()}
+
+
+@cache
+def baseline(engine: str) -> dict[str, str]:
+    """The digests of the recipe as it stands; no folder is part of them, so they serve every test."""
+    return digests(recipe(engine))
+
+
+def differing(old: dict[str, str], new: dict[str, str]) -> set[str]:
+    return {stage for stage in STAGES if old[stage] != new[stage]}
+
+
+def write(name: str, data: Any) -> None:
+    Path(name).write_text(yaml.safe_dump(data, sort_keys=False))
+
+
+@pytest.fixture(autouse=True)
+def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the recipe names."""
+    monkeypatch.chdir(tmp_path)
+    write("constitution.yaml", CONSTITUTION)
+    write("revisions.yaml", REVISIONS)
+    write("comparisons.yaml", COMPARISONS)
+    for kind in ("harmful", "helpful"):
+        Path(f"{kind}.txt").write_text("".join(f"Question {kind} {index}?\n" for index in range(100)))
+
+
+@pytest.fixture
+def others() -> None:
+    """What a changed recipe may name."""
+    write("other_constitution.yaml", yaml.safe_load(yaml.safe_dump(CONSTITUTION).replace("kind", "nice")))
+    write("other_revisions.yaml", yaml.safe_load(yaml.safe_dump(REVISIONS).replace("Hi", "Hey")))
+    write("other_comparisons.yaml", yaml.safe_load(yaml.safe_dump(COMPARISONS).replace("Hi", "Hey")))
+    shutil.copytree(shipped("prompts") / "templates", "templates")
+    for dialect in ("chat", "transcript"):
+        path = Path("templates", dialect, "turns.jinja")
+        path.write_text("{# mine #}" + path.read_text())
+
+
+def test_every_setting_that_changes_results_has_a_case() -> None:
+    """A new setting is either a stage's own, and then covered below, or must be added to the table."""
+    found = {place for engine in ("scripted", "transformers") for place, *_ in settings("identity", engine)}
+    outside = {place for place in found if place[0] not in STAGES}
+    assert outside == FIRST.keys()
+    assert found >= {("revise", "few_shot_file"), ("evaluate", "limit"), ("rl", "kl"), ("sft", "schedule")}
+
+
+@pytest.mark.usefixtures("others")
+@pytest.mark.parametrize(("place", "value", "engine"), both("identity"))
+def test_a_setting_that_changes_results_changes_its_stages_and_all_after_them_and_no_other(
+    place: Place, value: Any, engine: str
+) -> None:
+    first = FIRST.get(place, {place[0]})
+    assert differing(baseline(engine), digests(put(recipe(engine), place, value))) == after(first)
+
+
+@pytest.mark.parametrize(("place", "value", "engine"), both("knob"))
+def test_a_knob_changes_no_stage_but_a_report_that_shows_it(place: Place, value: Any, engine: str) -> None:
+    expected = {"report"} if place in SHOWN else set()
+    assert differing(baseline(engine), digests(put(recipe(engine), place, value))) == expected
+
+
+def test_another_engine_changes_what_it_says_and_all_after() -> None:
+    assert differing(baseline("scripted"), baseline("transformers")) == after(SPEAKING)
+
+
+def test_the_table_of_stages_says_which_come_after_which() -> None:
+    assert after({"compare"}) == {"compare", "preference_model", "rl", "score_rounds", "evaluate", "report"}
+    assert after({"respond"}) == EVERY - {"revise"}
+
+
+@pytest.mark.parametrize(
+    ("principle", "change", "first"),
+    [
+        (0, {"notes": "why", "tags": ["kind"]}, set()),
+        (0, {"comparison": "Which is nicer?"}, {"compare"}),
+        (2, {"comparison": "Which is righter?"}, {"compare"}),
+        (0, {"critique": "Is it nice?"}, {"revise"}),
+        (1, {"revision": "Make it right."}, {"revise"}),
+        (0, {"weight": 2.0}, {"revise", "compare"}),
+        (1, {"weight": 2.0}, {"revise"}),
+        (2, {"id": "four"}, {"compare"}),
+    ],
+)
+def test_a_changed_principle_changes_the_stages_that_can_draw_it(
+    principle: int, change: dict[str, Any], first: set[str]
+) -> None:
+    principles = [dict(entry) for entry in CONSTITUTION["principles"]]
+    principles[principle] |= change
+    write("constitution.yaml", {"name": "test", "principles": principles})
+    assert differing(baseline("scripted"), digests(recipe())) == after(first) | {"report"}
+
+
+def test_the_same_texts_in_other_files_change_nothing() -> None:
+    shutil.copytree(".", "elsewhere")
+    shutil.copytree(shipped("prompts") / "templates", "elsewhere/templates")
+    now = recipe()
+    for place, name in (
+        (("constitution",), "constitution.yaml"),
+        (("templates",), "templates"),
+        (("prompts", "harmful"), "harmful.txt"),
+        (("prompts", "helpful"), "helpful.txt"),
+        (("revise", "few_shot_file"), "revisions.yaml"),
+        (("compare", "few_shot_file"), "comparisons.yaml"),
+    ):
+        now = put(now, place, f"elsewhere/{name}")
+    assert differing(baseline("scripted"), digests(now)) == set()
+
+
+def test_examples_that_are_not_shown_change_nothing() -> None:
+    write("revisions.yaml", {"name": "r", "examples": [*REVISIONS["examples"][:1], REVISIONS["examples"][3]]})
+    assert digests(recipe()) == baseline("scripted")
+
+
+def test_a_prompt_that_is_added_changes_what_sees_it() -> None:
+    whole = put(recipe(), ("prompts", "limit"), None)
+    before = digests(whole)
+    with Path("helpful.txt").open("a") as file:
+        file.write("".join(f"One more question {index}?\n" for index in range(20)))
+    now = digests(whole)
+    assert differing(before, now) == after({"respond", "rl"})
+    assert now["revise"] == before["revise"]
+
+
+def test_weights_in_a_folder_count_and_its_place_does_not() -> None:
+    for name, weights in (("one", b"1"), ("copy", b"1"), ("two", b"2")):
+        Path(name).mkdir()
+        Path(name, "config.json").write_text("{}")
+        Path(name, "model.safetensors").write_bytes(weights)
+    one, copy, two = (
+        digests(put(recipe(), ("models", "pretrained", "model"), name)) for name in ("one", "copy", "two")
+    )
+    assert one == copy
+    assert differing(one, two) == after({"sft"})
+
+
+def test_a_plan_is_in_an_order_in_which_it_can_run() -> None:
+    seen: set[str] = set()
+    for stage, step in steps(recipe()).items():
+        assert step.stage == stage
+        assert set(step.parents) <= seen
+        seen.add(stage)
+    assert seen == EVERY
+
+
+def test_a_step_rests_in_a_folder_named_by_its_digest() -> None:
+    for stage, step in steps(recipe()).items():
+        assert step.folder.path == Path("runs", "test", f"{stage}-{step.digest[:8]}")
+        assert len(step.digest) == 64
+
+
+def test_identities_survive_the_disk_and_agree_from_run_to_run() -> None:
+    first, second = steps(recipe()), steps(put(recipe(), ("name",), "again"))
+    for stage, step in first.items():
+        canonical_json(step.identity)
+        assert (step.digest == second[stage].digest) is (stage != "report")
+    assert first["revise"].identity["settings"]["rounds"] == 4
+    assert first["revise"].identity["seed"] == 0
+
+
+def test_planning_fetches_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAI_CACHE", str(tmp_path / "cache"))
+    before = sorted(tmp_path.rglob("*"))
+    steps(recipe("transformers"))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ({}, {}, []),
+        ({"a": 1, "b": [1, 2]}, {"b": [1, 2], "a": 1}, []),
+        ({"a": 1}, {"a": 2}, [("a", 1, 2)]),
+        ({"a": {"b": {"c": 1, "d": 2}}}, {"a": {"b": {"c": 1, "d": 3}}}, [("a.b.d", 2, 3)]),
+        ({"a": 1}, {"b": 2}, [("a", 1, None), ("b", None, 2)]),
+        ({"a": {"b": 1}}, {"a": 3}, [("a", {"b": 1}, 3)]),
+        ({"a": {"b": 1}}, {}, [("a", {"b": 1}, None)]),
+        ({"a": [1, 2]}, {"a": [2, 1]}, [("a", [1, 2], [2, 1])]),
+        ({"z": 1, "a": {"y": 1, "x": 1}}, {"z": 2, "a": {}}, [("a.x", 1, None), ("a.y", 1, None), ("z", 1, 2)]),
+        (1, 2, [("", 1, 2)]),
+    ],
+)
+def test_differences(old: Any, new: Any, found: list[tuple[str, Any, Any]]) -> None:
+    assert list(differences(old, new)) == found
+
+
+def test_the_differences_of_two_plans_name_the_setting() -> None:
+    before, now = steps(recipe()), steps(put(recipe(), ("rl", "kl"), 0.5))
+    found = {stage: list(differences(before[stage].identity, now[stage].identity)) for stage in STAGES}
+    assert found.pop("rl") == [("settings.kl", 0.05, 0.5)]
+    assert all(not difference for difference in found.values())

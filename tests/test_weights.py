@@ -1,0 +1,215 @@
+"""From a name to a folder of weights: made once, told apart by their content, refused with a reason."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cai.errors import EngineError, MissingExtra
+from cai.weights import ALIASES, TINY, cache_folder, fingerprint, parameters, resolve
+
+MAKER = """
+import sys, time
+from pathlib import Path
+from cai import weights
+
+def make(folder):
+    with open(sys.argv[1], "a") as log:
+        log.write("made\\n")
+    folder.mkdir()
+    time.sleep(0.5)
+    (folder / "config.json").write_text("{}")
+
+weights._make_tiny = make
+print("ready", flush=True)
+while not Path(sys.argv[2]).exists():
+    time.sleep(0.01)
+print(weights.resolve("tiny-random"))
+"""
+"""Waits for a signal, so that all processes begin together, and then asks for the alias."""
+
+
+def safetensors(path: Path, *shapes: tuple[int, ...], fill: bytes = b"\0") -> None:
+    """A file of float32 tensors, all bytes `fill`."""
+    header, end = {}, 0
+    for index, shape in enumerate(shapes):
+        size = 4
+        for side in shape:
+            size *= side
+        header[f"t{index}"] = {"dtype": "F32", "shape": list(shape), "data_offsets": [end, end + size]}
+        end += size
+    head = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head + fill * end)
+
+
+def model(folder: Path, *shapes: tuple[int, ...], fill: bytes = b"\0") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    safetensors(folder / "model.safetensors", *shapes, fill=fill)
+    return folder
+
+
+def complaint(name: str) -> str:
+    with pytest.raises(EngineError) as caught:
+        resolve(name)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"CAI_CACHE": "/a"}, "/a"),
+        ({"CAI_CACHE": "/a", "XDG_CACHE_HOME": "/b"}, "/a"),
+        ({"XDG_CACHE_HOME": "/b"}, "/b/cai"),
+        ({"XDG_CACHE_HOME": ""}, "/home/me/.cache/cai"),
+        ({}, "/home/me/.cache/cai"),
+    ],
+)
+def test_the_cache_is_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: str
+) -> None:
+    for name in ("CAI_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/home/me", **environment}.items():
+        monkeypatch.setenv(name, value)
+    assert cache_folder() == Path(expected)
+
+
+def test_an_alias_is_made_once_by_processes_that_ask_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAI_CACHE", str(tmp_path / "cache"))
+    log, begin = tmp_path / "log", tmp_path / "begin"
+    command = [sys.executable, "-c", MAKER, str(log), str(begin)]
+    asked = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.stdout and process.stdout.readline() for process in asked] == ["ready\n"] * 2
+    begin.touch()
+    found = {process.communicate(timeout=60)[0].strip() for process in asked}
+    assert [process.returncode for process in asked] == [0, 0]
+    assert found == {str(tmp_path / "cache" / TINY)}
+    assert log.read_text() == "made\n"
+    assert [path.name for path in (tmp_path / "cache").iterdir() if path.name.endswith(".tmp")] == []
+
+
+def test_an_alias_half_made_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAI_CACHE", str(tmp_path))
+    (tmp_path / TINY).mkdir()
+    monkeypatch.setattr("cai.weights._make_tiny", lambda folder: model(folder, (2, 2)))
+    assert parameters(resolve(TINY)) == 4
+
+
+@pytest.mark.slow
+def test_the_tiny_model_has_the_parameters_of_the_table() -> None:
+    folder = Path(resolve(TINY))
+    assert parameters(str(folder)) == ALIASES[TINY].parameters == parameters(TINY)
+    assert resolve(TINY) == str(folder)
+    assert folder.parent == cache_folder()
+
+
+# Folders.
+
+
+def test_a_folder_of_weights_is_itself(tmp_path: Path) -> None:
+    folder = model(tmp_path / "model", (2,))
+    assert resolve(str(folder)) == str(folder)
+
+
+def test_a_folder_without_a_config_is_refused(tmp_path: Path) -> None:
+    told = complaint(str(tmp_path))
+    assert str(tmp_path) in told
+    assert "holds no config.json" in told
+
+
+@pytest.mark.parametrize("name", ["nope", "smollm2", "./nope/model", "/nope/model", "~/nope/model", "a/b/c"])
+def test_a_name_that_can_be_no_model_is_refused_without_asking_the_hub(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cai.weights._from_hub", lambda name: pytest.fail(f"asked the hub for {name}"))
+    told = complaint(name)
+    assert f"no model {name!r}" in told
+    for alias in ALIASES:
+        assert alias in told
+
+
+# The hub.
+
+
+def test_a_hub_name_is_asked_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: f"/hub/{name}")
+    assert resolve("owner/name") == "/hub/owner/name"
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("huggingface_hub")
+
+    def refuse(name: str, **_: object) -> str:
+        raise ConnectionError("no route to host\nand many more lines")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    told = complaint("owner/name")
+    assert "'owner/name' is not here and could not be fetched from the hub (no route to host)" in told
+    assert "\n" not in told
+
+
+def test_without_the_hub_package_the_pip_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cai.weights.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"'huggingface_hub' is needed here.*\n.*pip install .*\[train\]"):
+        resolve("owner/name")
+
+
+# What stands for weights in a digest, and how many there are.
+
+
+def test_the_fingerprint_of_a_name_is_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model(tmp_path / TINY, (2,))
+    assert fingerprint(TINY) == TINY
+    assert fingerprint("owner/name") == "owner/name"
+
+
+def test_the_fingerprint_of_a_folder_is_its_content_and_not_its_place(tmp_path: Path) -> None:
+    first = model(tmp_path / "a", (2, 3))
+    before = fingerprint(str(first))
+    moved = first.rename(tmp_path / "b")
+    (moved / "notes.txt").write_text("not weights")
+    assert fingerprint(str(moved)) == before
+    assert fingerprint(str(model(tmp_path / "c", (2, 3)))) == before
+
+
+@pytest.mark.parametrize("change", ["weights", "shape", "config", "name"])
+def test_the_fingerprint_of_a_folder_changes_with_its_content(tmp_path: Path, change: str) -> None:
+    folder = model(tmp_path / "a", (2, 3))
+    before = fingerprint(str(folder))
+    weights = folder / "model.safetensors"
+    if change == "weights":
+        safetensors(weights, (2, 3), fill=b"\1")
+    elif change == "shape":
+        safetensors(weights, (3, 2))
+    elif change == "config":
+        (folder / "config.json").write_text('{"a": 1}')
+    else:
+        weights.rename(folder / "other.safetensors")
+    assert fingerprint(str(folder)) != before
+
+
+def test_the_last_bytes_of_a_large_file_count(tmp_path: Path) -> None:
+    folder = model(tmp_path / "a", (1 << 20,))
+    before = fingerprint(str(folder))
+    with (folder / "model.safetensors").open("rb+") as file:
+        file.seek(-1, 2)
+        file.write(b"\1")
+    assert fingerprint(str(folder)) != before
+
+
+def test_parameters_are_counted_over_all_files(tmp_path: Path) -> None:
+    folder = model(tmp_path / "a", (2, 3), (4,), ())
+    safetensors(folder / "more.safetensors", (5, 5))
+    assert parameters(str(folder)) == 6 + 4 + 1 + 25
+
+
+def test_parameters_of_what_is_not_here_are_not_known(tmp_path: Path) -> None:
+    assert parameters("owner/name") is None
+    assert parameters(str(tmp_path)) is None
