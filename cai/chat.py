@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from cai.config import ModelConfig, Recipe, Sampling, TransformersEngine
+from cai.config import ModelConfig, Sampling, TransformersEngine, stored_recipe
 from cai.engines.base import Speaker, open_engine
 from cai.errors import InputError
 from cai.prompts import Templates
@@ -55,7 +55,7 @@ def find_model(name: str, runs: Path) -> tuple[ModelConfig, Path | None]:
     if stage not in able:
         known = ", ".join(f"{run}/{at}" for at in able) or "none yet"
         raise InputError(f"run {run!r} has no model {stage!r} to talk to; it has: {known}")
-    recipe = Recipe.model_validate(folder.recipe)
+    recipe = stored_recipe(folder.recipe, run)
     model = ModelConfig(model=str(checkpoints[stage]), dialect=recipe.models.pretrained.dialect)
     return model, Path(recipe.templates) if recipe.templates else None
 

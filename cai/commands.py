@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cai.config import Recipe, load_recipe
+from cai.config import Recipe, load_recipe, recipe_file, stored_recipe
 from cai.errors import InputError
 from cai.material import Material
 from cai.plan import STAGES, Step, differences
@@ -29,7 +29,7 @@ def run_recipe(console: Console, name: str, overrides: list[str], runs: Path, un
         raise InputError(f"no stage {until!r}; expected one of {', '.join(STAGES)}")
     recipe = load_recipe(name, overrides)
     started = time.monotonic()
-    steps = run(Material(recipe), RunFolder(runs, recipe.name), Reporter(console), until)
+    steps = run(Material(recipe, recipe_file(name).parent), RunFolder(runs, recipe.name), Reporter(console), until)
     console.print(_timings(steps))
     console.print(f"this command took {time.monotonic() - started:.1f} s", highlight=False)
     if steps["report"].folder.done:
@@ -43,7 +43,7 @@ def show_plan(console: Console, name: str, overrides: list[str], runs: Path) -> 
     from cai.estimate import checkpoints_needed, estimate, memory_needed
 
     recipe = load_recipe(name, overrides)
-    material = Material(recipe)
+    material = Material(recipe, recipe_file(name).parent)
     material.load()
     steps = make_plan(material, RunFolder(runs, recipe.name))
     table = Table("stage", "state", "calls left", "tokens to read", "tokens to write", "time", "disk")
@@ -89,7 +89,7 @@ def show_run(console: Console, name: str, runs: Path) -> None:
         console.print(f"verdicts {state}: {verdicts[state]}", highlight=False)
     console.print(f"answers that refuse, by rule: {refusals[True]} of {sum(refusals.values())}", highlight=False)
     if steps["evaluate"].done:
-        _print_results(console, Recipe.model_validate(folder.recipe), steps["evaluate"])
+        _print_results(console, stored_recipe(folder.recipe, name), steps["evaluate"])
 
 
 def show_differences(console: Console, name: str, other: str, runs: Path) -> bool:

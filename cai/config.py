@@ -6,11 +6,12 @@ Each field is declared `identity` (it changes results and is part of a stage's a
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from cai.errors import InputError
+from cai.errors import InputError, StoreError
 from cai.identity import identity, knob
 from cai.resources import find
 from cai.yamlfile import YamlFile, parse_yaml, read_yaml
@@ -239,12 +240,26 @@ class Recipe(Config):
         return name
 
 
+def recipe_file(name: str) -> Path:
+    """Where a recipe rests; the files it names are looked for from the working folder, then beside it."""
+    return find("recipes", name, ".yaml")
+
+
+def stored_recipe(settings: dict[str, Any], run: str) -> Recipe:
+    """The recipe of a run as run.json holds it. Raises StoreError where another version wrote it."""
+    try:
+        return Recipe.model_validate(settings)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise StoreError(f"run {run!r} was written by another version of cai ({where}); run its recipe again") from None
+
+
 def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     """A recipe by path or shipped name, with overrides such as `rl.steps=20` on top.
 
     Raises InputError with `file:line:` for every mistake.
     """
-    file = read_yaml(find("recipes", name, ".yaml"))
+    file = read_yaml(recipe_file(name))
     for override in overrides or ():
         _apply(file, override)
     return file.check(Recipe)

@@ -65,7 +65,7 @@ def needing(extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if not error.name or error.name.split(".")[0] == "cai":
             raise
-        raise MissingExtra(error.name, extra) from None
+        raise MissingExtra(error.name.split(".")[0], extra) from None
 
 
 def _requirement(extra: str) -> str:

@@ -25,16 +25,20 @@ class PromptSplit:
 
 
 class Material:
-    """Everything a recipe names. Each part is read once, when first asked for. Raises InputError."""
+    """Everything a recipe names, looked for from the working folder and then from `beside`.
 
-    def __init__(self, recipe: Recipe) -> None:
+    Each part is read once, when first asked for. Raises InputError.
+    """
+
+    def __init__(self, recipe: Recipe, beside: Path | None = None) -> None:
         self.recipe = recipe
+        self._beside = beside
         self._templates: dict[str, Templates] = {}
 
     @cached_property
     def constitution(self) -> Constitution:
         """The rules."""
-        return load_constitution(self.recipe.constitution)
+        return load_constitution(self.recipe.constitution, self._beside)
 
     @cached_property
     def prompts(self) -> dict[Kind, PromptSplit]:
@@ -45,19 +49,18 @@ class Material:
     def revision_examples(self) -> tuple[RevisionExample, ...]:
         """Shown before a critique and a revision."""
         config = self.recipe.revise
-        return revision_examples(config.few_shot_file, config.few_shot)
+        return revision_examples(config.few_shot_file, config.few_shot, self._beside)
 
     @cached_property
     def comparison_examples(self) -> tuple[ComparisonExample, ...]:
         """Shown to the judge."""
         config = self.recipe.compare
-        return comparison_examples(config.few_shot_file, config.few_shot)
+        return comparison_examples(config.few_shot_file, config.few_shot, self._beside)
 
     def templates(self, model: ModelConfig) -> Templates:
         """The templates of a model's dialect."""
         if model.dialect not in self._templates:
-            folder = Path(self.recipe.templates) if self.recipe.templates else None
-            self._templates[model.dialect] = Templates(model.dialect, folder)
+            self._templates[model.dialect] = Templates(model.dialect, self._template_folder())
         return self._templates[model.dialect]
 
     def load(self) -> None:
@@ -68,9 +71,15 @@ class Material:
         for use in ("revision", "comparison"):
             self.constitution.draw(use, 0)
 
+    def _template_folder(self) -> Path | None:
+        own = self.recipe.templates
+        if own and self._beside and not Path(own).is_dir():
+            return self._beside / own
+        return Path(own) if own else None
+
     def _split(self, kind: Kind) -> PromptSplit:
         source = self.recipe.prompts.harmful if kind == "harmful" else self.recipe.prompts.helpful
-        loaded = load_prompts(source, kind)
+        loaded = load_prompts(source, kind, self._beside)
         train, held_out = split(loaded.prompts, self.recipe.prompts.held_out)
         if not train or not held_out:
             empty = "training" if not train else "evaluation"

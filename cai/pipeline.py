@@ -80,7 +80,7 @@ def run(material: Material, folder: RunFolder, reporter: Reporter, until: str | 
         folder.remember(material.recipe.model_dump(), {stage: step.folder for stage, step in steps.items()})
         for stage, step in steps.items():
             if step.folder.done:
-                reporter.console.print(f"{stage}: done before ({step.folder.path})", highlight=False)
+                reporter.console.print(f"{stage}: done before ({step.folder.path})", highlight=False, markup=False)
             else:
                 _run_step(Job(step, steps, material, reporter))
             if stage == until:
@@ -133,14 +133,14 @@ def _respond(job: Job) -> dict[str, Any]:
     recipe = job.material.recipe
     with _speakers(job, recipe.models.assistant) as (assistant,):
         stage = Respond(assistant, recipe.respond, job.seed)
-        return _walk(job, stage, job.material.prompts["helpful"].train, Answer, assistant.engine)
+        return _walk(job, stage, job.material.prompts["helpful"].train, Answer, [assistant])
 
 
 def _revise(job: Job) -> dict[str, Any]:
     recipe, material = job.material.recipe, job.material
     with _speakers(job, recipe.models.assistant) as (assistant,):
         stage = Revise(assistant, material.constitution, material.revision_examples, recipe.revise, job.seed)
-        return _walk(job, stage, material.prompts["harmful"].train, Revision, assistant.engine)
+        return _walk(job, stage, material.prompts["harmful"].train, Revision, [assistant])
 
 
 def _sft(job: Job) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _compare(job: Job) -> dict[str, Any]:
     with _speakers(job, job.checkpoint("sft"), recipe.models.feedback) as (policy, feedback):
         examples = material.comparison_examples
         stage = Compare(policy, feedback, material.constitution, examples, recipe.compare, job.seed)
-        return _walk(job, stage, material.prompts["harmful"].train, Comparison, policy.engine)
+        return _walk(job, stage, material.prompts["harmful"].train, Comparison, [policy, feedback])
 
 
 def _preference_model(job: Job) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def _score_rounds(job: Job) -> dict[str, Any]:
     templates = job.material.templates(job.material.recipe.models.pretrained)
     with _preference(job) as preference:
         stage = ScoreRounds(templates, preference)
-        return _walk(job, stage, job.records("revise", Revision), RoundScore, None)
+        return _walk(job, stage, job.records("revise", Revision), RoundScore, [])
 
 
 def _evaluate(job: Job) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def _evaluate(job: Job) -> dict[str, Any]:
         for model in MODELS:
             policy, *references = past[model]
             stage = Evaluate(model, policy, references[0], references[1], preference, recipe.evaluate, job.seed)
-            summaries.append(_walk(job, stage, prompts, Measurement, base.engine, f"evaluate {model}"))
+            summaries.append(_walk(job, stage, prompts, Measurement, [base, sl, rl], f"evaluate {model}"))
     return {key: sum(summary[key] for summary in summaries) for key in ("items", "tokens", "prompt_tokens")}
 
 
@@ -276,21 +276,28 @@ def _walk(
     stage: AnyStage,
     items: Sequence[Prompt] | Sequence[Revision],
     kind: type[Record],
-    engine: Engine | None,
+    speakers: Sequence[Speaker],
     name: str | None = None,
 ) -> dict[str, Any]:
-    """Runs a data stage over its items, storing each record as it comes. Returns counts."""
+    """Runs a data stage over its items, storing each record as it comes. Returns counts of this attempt.
+
+    On Ctrl-C the engines of `speakers` are closed at once, so that no batch has to be waited for.
+    """
     stored = group(job.folder.records(kind), _owner(items))
-    in_flight = engine.concurrency if engine else 64
-    with job.reporter.step(name or job.step.stage, len(items), "items") as meter:
+    in_flight = speakers[0].engine.concurrency if speakers else 64
+    with job.reporter.step(name or job.step.stage, len(items), "items") as meter, asyncio.Runner() as runner:
         counts = _Counts(meter)
 
         def store(record: Record) -> None:
             job.folder.append(record)
             counts.add(record)
 
-        work = local.run(items, stage, stored, _id, store, lambda: meter.advance(1), in_flight)
-        asyncio.run(work)
+        try:
+            runner.run(local.run(items, stage, stored, _id, store, lambda: meter.advance(1), in_flight))
+        except KeyboardInterrupt:
+            for speaker in speakers:
+                speaker.engine.close()
+            raise
     return {"items": len(items), "tokens": meter.tokens, "prompt_tokens": counts.prompt_tokens}
 
 

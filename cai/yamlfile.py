@@ -91,7 +91,8 @@ class YamlFile:
         try:
             return model.model_validate(self.data)
         except ValidationError as error:
-            found = [self._explain(model, details) for details in error.errors(include_url=False)]
+            mistakes = error.errors(include_url=False)
+            found = [self._explain(model, details) for details in mistakes if not _follows(details, mistakes)]
             raise InputError("\n".join(dict.fromkeys(found))) from None
 
     def _explain(self, model: type[BaseModel], details: Any) -> str:
@@ -115,6 +116,12 @@ class YamlFile:
             if (*kept, part) in self.lines or last:
                 kept = (*kept, part)
         return kept
+
+
+def _follows(details: Any, mistakes: list[Any]) -> bool:
+    """Whether a list is only too short because what it holds did not pass."""
+    inside = (other["loc"][: len(details["loc"])] == details["loc"] for other in mistakes if other is not details)
+    return details["type"] == "too_short" and any(inside)
 
 
 def _unknown_key(key: str, known: list[str]) -> str:

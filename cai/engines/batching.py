@@ -17,13 +17,18 @@ class Batcher(Generic[Call, Result]):
     """Gathers calls and hands at most `size` of them at a time to `run`.
 
     `run` gets the calls of one batch and returns their results in the same order; the calls that wait longest go
-    first, and of those the ones with the nearest `cost` share a batch, so that little is padded.
+    first, and of those the ones with the nearest `cost` share a batch, so that little is padded. `abandon` is called
+    when the event loop ends during a batch, which it waits for: nobody will want that batch's results.
     """
 
     def __init__(
-        self, run: Callable[[Sequence[Call]], Sequence[Result]], size: int, cost: Callable[[Call], int]
+        self,
+        run: Callable[[Sequence[Call]], Sequence[Result]],
+        size: int,
+        cost: Callable[[Call], int],
+        abandon: Callable[[], None] = lambda: None,
     ) -> None:
-        self._run, self._size, self._cost = run, size, cost
+        self._run, self._size, self._cost, self._abandon = run, size, cost, abandon
         self._waiting: list[tuple[Call, asyncio.Future[Result]]] = []
         self._worker: asyncio.Task[None] | None = None
 
@@ -41,6 +46,9 @@ class Batcher(Generic[Call, Result]):
             batch = self._take()
             try:
                 results = await asyncio.to_thread(self._run, [call for call, _ in batch])
+            except asyncio.CancelledError:
+                self._abandon()
+                raise
             except Exception as error:  # noqa: BLE001 - whatever the batch raised belongs to its callers
                 for _, future in batch:
                     if not future.done():

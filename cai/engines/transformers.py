@@ -42,9 +42,9 @@ class TransformersBackend:
         pack_linears(self._model)
         self._closed = threading.Event()
         self._context = getattr(self._model.config, "max_position_embeddings", None)
-        self._decoder = Decoder(self._model, _eos(self._model, self._tokenizer), self._closed.is_set)
-        self._replies = Batcher(self._generate, config.batch_size, lambda call: len(call[0]))
-        self._scores = Batcher(self._score, config.batch_size, lambda call: len(call.ids))
+        self._decoder: Decoder | None = Decoder(self._model, _eos(self._model, self._tokenizer), self._closed.is_set)
+        self._replies = Batcher(self._generate, config.batch_size, lambda call: len(call[0]), self._closed.set)
+        self._scores = Batcher(self._score, config.batch_size, lambda call: len(call.ids), self._closed.set)
         self.concurrency = 2 * config.batch_size
 
     async def generate(self, request: Request) -> Completion:
@@ -66,9 +66,10 @@ class TransformersBackend:
         return await self._scores.submit(question)
 
     def close(self) -> None:
-        """Ends the batch that runs and drops the model."""
+        """Ends the batch that runs and drops the model; closing twice does no harm."""
         self._closed.set()
-        del self._decoder, self._model, self._replies, self._scores
+        for name in ("_decoder", "_model", "_replies", "_scores"):
+            self.__dict__.pop(name, None)
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -83,7 +84,7 @@ class TransformersBackend:
     def _generate(self, calls: Sequence[tuple[list[int], Request]]) -> list[Completion]:
         rows = [Row(ids, r.max_tokens, r.temperature, r.top_p, r.seed) for ids, r in calls]
         stops = {id(row): request.prompt.stop for row, (_, request) in zip(rows, calls, strict=True)}
-        self._decoder.sample(rows, lambda row: self._met_stop(row, stops[id(row)]))
+        self._open().sample(rows, lambda row: self._met_stop(row, stops[id(row)]))
         return [self._completion(row, request) for row, (_, request) in zip(rows, calls, strict=True)]
 
     def _met_stop(self, row: Row, stop: tuple[str, ...]) -> bool:
@@ -111,8 +112,13 @@ class TransformersBackend:
     def _score(self, questions: Sequence[Question]) -> list[list[float]]:
         results: list[list[float]] = []
         for part in _bounded(questions):
-            results += self._decoder.score(part)
+            results += self._open().score(part)
         return results
+
+    def _open(self) -> Decoder:
+        if self._decoder is None or self._closed.is_set():
+            raise EngineError("the engine is closed")
+        return self._decoder
 
 
 def as_question(prompt: list[int], whole: Sequence[list[int]]) -> Question:
