@@ -27,7 +27,8 @@ $(VENV)/dev: $(VENV)/test
 	$(PIP) install -e '.[dev]'
 	@touch $@
 
-install: $(VENV)/dev  ## prepare .venv for development
+install: $(VENV)/dev  ## prepare .venv for development, with the commit hooks
+	@test ! -d .git || $(BIN)/pre-commit install >/dev/null
 
 quickstart:  ## install, then run every stage on a real model on the CPU
 	@start=$$(date +%s); $(MAKE) --no-print-directory $(VENV)/run && ready=$$(date +%s) \

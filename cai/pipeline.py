@@ -240,6 +240,7 @@ def _speakers(job: Job, *models: ModelConfig) -> Iterator[tuple[Speaker, ...]]:
     try:
         for model in models:
             if model.model not in engines:
+                job.reporter.console.print(f"{job.step.stage}: loading {model.model}", highlight=False, markup=False)
                 engines[model.model] = open_engine(job.material.recipe.engine, model)
         yield tuple(Speaker(engines[model.model], job.material.templates(model)) for model in models)
     finally:

@@ -6,11 +6,12 @@ import logging
 import os
 import warnings
 
+for name, value in (("TQDM_DISABLE", "1"), ("TOKENIZERS_PARALLELISM", "false"), ("TRL_EXPERIMENTAL_SILENCE", "1")):
+    os.environ.setdefault(name, value)  # read when those libraries are imported
+
 
 def hush() -> None:
     """Leaves errors alone. Called by the modules that import transformers."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()

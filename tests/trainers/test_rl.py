@@ -1,5 +1,7 @@
 """RLOO: prompts are mixed as asked, the preference model is climbed, KL holds the policy back."""
 
+import os
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cai.config import PreferenceModelConfig, RlConfig
-from cai.errors import InputError
+from cai.errors import InputError, Interrupted
 from cai.prompts import Rendered, Templates
 from cai.records import Message
 from cai.trainers.preference import train_preference_model
@@ -83,3 +85,35 @@ def test_reward_rises_and_a_large_kl_weight_holds_the_policy(tmp_path: Path) -> 
             assert all("kl" in row for row in log.rows if "reward" in row)
     assert last[0.0] > 0.05
     assert last[100.0] < last[0.0] / 2
+
+
+class Stop(Log):
+    """Presses Ctrl-C after a step."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def step(self, done: int, total: int) -> None:
+        if done == self.after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def curve(log: Log) -> dict[int, tuple[float, float]]:
+    return {row["step"]: (row["reward"], row["kl"]) for row in log.rows if "reward" in row}
+
+
+def test_interrupted_and_resumed_follows_the_unbroken_curve(tmp_path: Path) -> None:
+    judge = preference_model(tmp_path / "judge")
+    config = RlConfig(steps=5, prompts_per_step=2, samples=2, micro_batch=4, max_tokens=6, learning_rate=1e-3)
+    asked = prompts("bad", 4), prompts("good", 4)
+    whole, first, second = Log(), Stop(after=2), Log()
+    train_rl(*asked, "tiny-random", judge, tmp_path / "whole", config, 3, whole)
+    with pytest.raises(Interrupted):
+        train_rl(*asked, "tiny-random", judge, tmp_path / "parts", config, 3, first)
+    assert (
+        train_rl(*asked, "tiny-random", judge, tmp_path / "parts", config, 3, second)["resumed_from"] == "checkpoint-2"
+    )
+    assert set(curve(first)) == {1, 2} and set(curve(second)) == {3, 4, 5}
+    for step, figures in (curve(first) | curve(second)).items():
+        assert figures == pytest.approx(curve(whole)[step], abs=1e-4), step
