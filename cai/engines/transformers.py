@@ -66,10 +66,9 @@ class TransformersBackend:
         return await self._scores.submit(question)
 
     def close(self) -> None:
-        """Ends the batch that runs and drops the model; closing twice does no harm."""
+        """Ends the batch that runs and drops the model; closing twice does no harm. Later calls raise EngineError."""
         self._closed.set()
-        for name in ("_decoder", "_model", "_replies", "_scores"):
-            self.__dict__.pop(name, None)
+        self._decoder = self._model = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

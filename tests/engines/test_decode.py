@@ -18,7 +18,7 @@ from cai.engines.decode import Decoder, Question, Row, common_prefix, nucleus
 from cai.weights import TINY, resolve
 
 WORDS = 259
-LONG = [random.Random(7).randrange(3, WORDS) for _ in range(64)]
+LONG = random.Random(7).choices(range(3, WORDS), k=64)
 """Enough tokens to be worth sharing."""
 STRANGER = Row([5, 6, 7], 1, 1.0, 1.0, 0)
 """A row that begins as no other here does, so that nothing is shared."""
@@ -34,7 +34,13 @@ def _one_thread() -> Iterator[None]:
 
 
 def load(dtype: torch.dtype = torch.float32) -> Any:
-    return AutoModelForCausalLM.from_pretrained(resolve(TINY), dtype=dtype).eval()
+    """The tiny model with attention made sharp, so that what stands where matters."""
+    model: Any = AutoModelForCausalLM.from_pretrained(resolve(TINY), dtype=dtype).eval()
+    with torch.no_grad():
+        for layer in model.model.layers:
+            for part, factor in (("q_proj", 12), ("k_proj", 12), ("v_proj", 8), ("o_proj", 8)):
+                getattr(layer.self_attn, part).weight.mul_(factor)
+    return model
 
 
 @cache
@@ -193,6 +199,11 @@ def test_a_score_does_not_depend_on_whether_a_start_is_shared() -> None:
     apart = decoder().score([*SHARING, QUESTIONS[0]])[:-1]
     for one, other in zip(shared, apart, strict=True):
         assert one == pytest.approx(other, abs=1e-4)
+
+
+def test_the_model_of_these_tests_heeds_the_order_of_its_prompt() -> None:
+    swapped = [LONG[1], LONG[0], *LONG[2:]]
+    assert (next_logp(LONG) - next_logp(swapped)).abs().max() > 0.02
 
 
 def test_one_decoder_serves_many_prefixes_one_after_another() -> None:
