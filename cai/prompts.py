@@ -112,8 +112,9 @@ class Templates:
 def neutralise(text: str, markers: tuple[str, ...] | list[str]) -> str:
     """Breaks every marker that `text` holds by a space before its last visible character."""
     for marker in markers:
-        if marker in text:
-            text = text.replace(marker, f"{marker[:-1]} {marker[-1]}")
+        broken = f"{marker[:-1]} {marker[-1]}"
+        while marker in text and marker not in broken:  # again, since breaking "[[[[[[" leaves a "[[[" in the middle
+            text = text.replace(marker, broken)
     return text
 
 

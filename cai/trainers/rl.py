@@ -18,7 +18,7 @@ from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 
 from cai.config import RlConfig
-from cai.encoding import chat_turns
+from cai.encoding import chat_turns, prompt_text
 from cai.errors import InputError
 from cai.prompts import Rendered
 from cai.trainers.common import Watch, Watcher, arguments, batches, run
@@ -95,7 +95,7 @@ def mix(
 
 
 def _prompt(tokenizer: Any, prompt: Rendered) -> Any:
-    return chat_turns(tokenizer, prompt) if prompt.messages else prompt.text
+    return chat_turns(tokenizer, prompt) if prompt.messages else prompt_text(tokenizer, prompt)
 
 
 def _text(completion: Any, prompt: Rendered) -> str:
