@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
-from cai.config import ModelConfig, TransformersEngine
+from cai.engine_config import TransformersEngine
 from cai.engines.base import Request, open_engine
 from cai.few_shot import revision_examples
+from cai.models import ModelConfig
 from cai.prompts import Rendered, Templates
 from cai.records import Message
 from cai.weights import resolve

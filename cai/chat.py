@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from cai.config import ModelConfig, Sampling, TransformersEngine, stored_recipe
+from cai.config import Sampling, stored_recipe
+from cai.engine_config import TransformersEngine
 from cai.engines.base import Speaker, open_engine
 from cai.errors import InputError
+from cai.models import ModelConfig
 from cai.prompts import Templates
 from cai.records import Message
 from cai.store import RunFolder
@@ -56,13 +58,13 @@ def find_model(name: str, runs: Path) -> tuple[ModelConfig, Path | None]:
         known = ", ".join(f"{run}/{at}" for at in able) or "none yet"
         raise InputError(f"run {run!r} has no model {stage!r} to talk to; it has: {known}")
     recipe = stored_recipe(folder.recipe, run)
-    model = ModelConfig(model=str(checkpoints[stage]), dialect=recipe.models.pretrained.dialect)
+    model = recipe.models.pretrained.model_copy(update={"model": str(checkpoints[stage])})
     return model, Path(recipe.templates) if recipe.templates else None
 
 
 def _open(name: str, runs: Path) -> Speaker:
     model, templates = find_model(name, runs)
-    return Speaker(open_engine(TransformersEngine(), model), Templates(model.dialect, templates))
+    return Speaker(open_engine(TransformersEngine(), model), Templates(model.dialect, templates, model.system))
 
 
 async def _answer(

@@ -7,97 +7,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 
+from cai.engine_config import EngineConfig, default_engine, settled
 from cai.errors import InputError, StoreError
-from cai.identity import identity, knob
+from cai.identity import Config, identity, knob
+from cai.models import ModelConfig, ModelsConfig
 from cai.resources import find
 from cai.yamlfile import YamlFile, parse_yaml, read_yaml
-
-Dialect = Literal["chat", "transcript"]
-
-
-class Config(BaseModel):
-    """Base of all settings: frozen; an unknown key, an infinity and a NaN are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ModelConfig(Config):
-    """One model of the run, and how it is spoken to."""
-
-    model: str = identity("", "An alias (`cai config --models` lists them), a hub name, or a folder.")
-    dialect: Dialect = identity(
-        "chat", "`chat`: the tokenizer's chat template. `transcript`: raw Human:/Assistant: text."
-    )
-
-
-class ModelsConfig(Config):
-    """The parts that models play (Bai et al. 2022, section 1.2). `{use: assistant}` names another part."""
-
-    assistant: ModelConfig = identity(
-        ModelConfig, "The helpful-only start: answers, critiques and revises (section 3.1)."
-    )
-    feedback: ModelConfig = identity(ModelConfig, "Judges pairs; default: the assistant (section 4.1).")
-    pretrained: ModelConfig = identity(
-        ModelConfig, "The model that SL-CAI finetunes; default: the assistant (section 3.2)."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _resolve(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        if "assistant" not in data:
-            raise ValueError("the part 'assistant' is required: an alias, a hub name or a folder")
-        parts = {name: _as_mapping(value) for name, value in data.items()}
-        for name in ("feedback", "pretrained"):
-            parts.setdefault(name, {"use": "assistant"})
-        return {name: _follow(name, value, parts) for name, value in parts.items()}
-
-
-def _as_mapping(value: Any) -> Any:
-    return {"model": value} if isinstance(value, str) else value
-
-
-def _follow(name: str, value: Any, parts: dict[str, Any], via: tuple[str, ...] = ()) -> Any:
-    """Replaces `{use: part, ...}` by that part's settings with this part's own on top."""
-    if not isinstance(value, dict) or "use" not in value:
-        if isinstance(value, dict) and not value.get("model"):
-            raise ValueError(f"the part {name!r} names no model")
-        return value
-    used = str(value["use"])
-    if used not in parts:
-        others = ", ".join(sorted(set(parts) - {name}))
-        raise ValueError(f"the part {name!r} uses {value['use']!r}; expected one of {others}")
-    if used in (name, *via):
-        raise ValueError(f"the parts {' -> '.join((*via, name, used))} use each other; let one of them name a model")
-    target = _follow(used, parts[used], parts, (*via, name))
-    if not isinstance(target, dict):
-        raise ValueError(f"the part {name!r} uses {used!r}, which names no model")
-    return {**target, **{key: setting for key, setting in value.items() if key != "use"}}
-
-
-class TransformersEngine(Config):
-    """Generation with transformers, in batches, on the CPU or one GPU."""
-
-    type: Literal["transformers"] = identity("transformers", "Which engine.")
-    dtype: Literal["float32", "bfloat16", "float16"] = identity("float32", "Number format of the weights.")
-    device: str = knob("auto", "`auto`, `cpu`, `cuda`, `cuda:1`, `mps`.")
-    batch_size: int = knob(32, "Most sequences in one batch.", ge=1)
-
-
-class ScriptedEngine(Config):
-    """Deterministic made-up replies, for tests and dry runs. Not a model."""
-
-    type: Literal["scripted"] = identity("scripted", "Which engine.")
-    latency: float = knob(0.0, "Seconds before each reply.", ge=0)
-    concurrency: int = knob(64, "Requests in flight.", ge=1)
-
-
-EngineConfig = Annotated[TransformersEngine | ScriptedEngine, Field(discriminator="type")]
 
 
 class PromptsConfig(Config):
@@ -221,7 +140,7 @@ class Recipe(Config):
     constitution: str = identity("harmless", "A shipped constitution, or a path.")
     templates: str | None = identity(None, "A folder with your own prompt templates; none: those that ship.")
     models: ModelsConfig = identity(..., "The parts that models play.")
-    engine: EngineConfig = identity(TransformersEngine, "What generates and judges.")
+    engine: EngineConfig = identity(default_engine, "What generates and judges; default: `auto`.")
     prompts: PromptsConfig = identity(PromptsConfig, "Which prompts.")
     respond: RespondConfig = identity(RespondConfig, "Stage `respond`.")
     revise: ReviseConfig = identity(ReviseConfig, "Stage `revise`.")
@@ -231,6 +150,23 @@ class Recipe(Config):
     rl: RlConfig = identity(RlConfig, "Stage `rl`.")
     evaluate: EvaluateConfig = identity(EvaluateConfig, "Stage `evaluate`.")
     report: ReportConfig = identity(ReportConfig, "Stage `report`.")
+
+    _settled = field_validator("engine")(settled)
+
+    @model_validator(mode="after")
+    def _trainable(self) -> Recipe:
+        """The model that is finetuned, and what becomes of it, is opened here."""
+        if self.engine_of(self.models.pretrained).type == "openai":
+            raise ValueError(
+                "models.pretrained is finetuned on this machine: give it an engine of its own that runs here"
+            )
+        if self.models.pretrained.adapter:
+            raise ValueError("models.pretrained is finetuned as a whole: merge its adapter into the weights first")
+        return self
+
+    def engine_of(self, model: ModelConfig) -> EngineConfig:
+        """The engine that a model is asked through."""
+        return model.engine or self.engine
 
     @field_validator("name")
     @classmethod

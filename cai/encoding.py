@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import jinja2
+
 from cai.errors import EngineError
 from cai.prompts import Rendered, neutralise
 
 
-def prompt_text(tokenizer: Any, prompt: Rendered) -> str:
-    """The text a model continues. Raises EngineError where a chat is asked of a tokenizer without a chat template."""
+def prompt_text(tokenizer: Any, prompt: Rendered, thinking: bool | None = None) -> str:
+    """The text a model continues. Raises EngineError where a chat is asked of a tokenizer without a chat template.
+
+    `thinking` is passed to a template that knows the word (`enable_thinking`). A forced start of the reply leaves no
+    room for thoughts before it, and turns them off.
+    """
     if not prompt.messages:
         return neutralise(prompt.text, _special(tokenizer))
-    return _chat(tokenizer, chat_turns(tokenizer, prompt), add_generation_prompt=True) + prompt.reply_start
+    asked = False if prompt.reply_start else thinking
+    options = {} if asked is None else {"enable_thinking": asked}
+    return _chat(tokenizer, chat_turns(tokenizer, prompt), add_generation_prompt=True, **options) + prompt.reply_start
 
 
 def chat_turns(tokenizer: Any, prompt: Rendered) -> list[dict[str, str]]:
@@ -49,4 +57,15 @@ def _special(tokenizer: Any) -> list[str]:
 def _chat(tokenizer: Any, turns: list[dict[str, str]], **options: Any) -> str:
     if not tokenizer.chat_template:
         raise EngineError(f"{tokenizer.name_or_path} has no chat template; give this model `dialect: transcript`")
-    return tokenizer.apply_chat_template(turns, tokenize=False, **options)
+    try:
+        return tokenizer.apply_chat_template(turns, tokenize=False, **options)
+    except jinja2.TemplateError:
+        if turns[0]["role"] != "system" or len(turns) == 1:
+            raise
+    return tokenizer.apply_chat_template(_without_system(turns), tokenize=False, **options)
+
+
+def _without_system(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+    """For templates that know no system turn (Gemma's, older ones of Mistral): its text opens the user's first turn."""
+    system, first, *rest = turns
+    return [{"role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *rest]

@@ -51,6 +51,10 @@ class EngineError(CaiError, RuntimeError):
     exit_code = 5
 
 
+class ItemFailed(EngineError):
+    """One call could not be answered in the end; others may be. Its item is recorded, and asked again later."""
+
+
 class Interrupted(CaiError):
     """Ctrl-C, taken at a safe point: everything finished so far is stored."""
 

@@ -10,9 +10,15 @@ import hashlib
 import json
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 _ROLE = "cai_role"
+
+
+class Config(BaseModel):
+    """Base of all settings: frozen; an unknown key, an infinity and a NaN are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def identity(default: Any, description: str, **constraints: Any) -> Any:
@@ -26,7 +32,7 @@ def knob(default: Any, description: str, **constraints: Any) -> Any:
 
 
 def _field(default: Any, description: str, role: str, constraints: dict[str, Any]) -> Any:
-    if isinstance(default, type):
+    if callable(default):
         constraints["default_factory"] = default
     else:
         constraints["default"] = default

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cai.config import ModelConfig, Recipe
+from cai.config import Recipe
 from cai.constitution import Constitution, load_constitution
 from cai.errors import InputError
 from cai.few_shot import ComparisonExample, RevisionExample, comparison_examples, revision_examples
+from cai.models import ModelConfig
 from cai.prompts import Templates
 from cai.questions import load_prompts, split
 from cai.records import Kind, Prompt
@@ -33,7 +34,7 @@ class Material:
     def __init__(self, recipe: Recipe, beside: Path | None = None) -> None:
         self.recipe = recipe
         self._beside = beside
-        self._templates: dict[str, Templates] = {}
+        self._templates: dict[tuple[str, str | None], Templates] = {}
 
     @cached_property
     def constitution(self) -> Constitution:
@@ -58,15 +59,16 @@ class Material:
         return comparison_examples(config.few_shot_file, config.few_shot, self._beside)
 
     def templates(self, model: ModelConfig) -> Templates:
-        """The templates of a model's dialect."""
-        if model.dialect not in self._templates:
-            self._templates[model.dialect] = Templates(model.dialect, self._template_folder())
-        return self._templates[model.dialect]
+        """The templates of a model's dialect, with its system prompt."""
+        key = model.dialect, model.system
+        if key not in self._templates:
+            self._templates[key] = Templates(model.dialect, self._template_folder(), model.system)
+        return self._templates[key]
 
     def load(self) -> None:
         """Reads everything now, so that a mistake shows before any model is loaded."""
         _ = self.constitution, self.prompts, self.revision_examples, self.comparison_examples
-        for model in (self.recipe.models.assistant, self.recipe.models.feedback, self.recipe.models.pretrained):
+        for _, model in self.recipe.models:
             self.templates(model)
         for use in ("revision", "comparison"):
             self.constitution.draw(use, 0)

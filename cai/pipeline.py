@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from cai import __version__
-from cai.config import ModelConfig
-from cai.engines.base import Engine, Speaker, open_engine
+from cai.engines.base import Speaker
+from cai.engines.pool import Pool
 from cai.errors import Interrupted, needing
 from cai.executors import local
 from cai.executors.base import AnyStage
 from cai.identity import seed_of
 from cai.material import Material
+from cai.models import ModelConfig
 from cai.plan import STAGES, Step, plan
 from cai.progress import Meter, Reporter
 from cai.prompts import Rendered
@@ -43,6 +44,7 @@ class Job:
     steps: dict[str, Step]
     material: Material
     reporter: Reporter
+    pool: Pool
 
     @property
     def folder(self) -> StepFolder:
@@ -59,9 +61,9 @@ class Job:
         return list(self.steps[stage].folder.records(kind))
 
     def checkpoint(self, stage: str) -> ModelConfig:
-        """A trained parent as a model: it speaks the dialect it was trained in."""
-        dialect = self.material.recipe.models.pretrained.dialect
-        return ModelConfig(model=str(self.steps[stage].folder.path / "model"), dialect=dialect)
+        """A trained parent as a model: it is spoken to as the one it was trained from."""
+        folder = str(self.steps[stage].folder.path / "model")
+        return self.material.recipe.models.pretrained.model_copy(update={"model": folder})
 
     def rendered(self, prompts: Iterable[Prompt]) -> list[Rendered]:
         """Prompts as the trained models are shown them."""
@@ -75,14 +77,14 @@ def run(material: Material, folder: RunFolder, reporter: Reporter, until: str | 
     Raises Interrupted on Ctrl-C, with everything finished so far stored.
     """
     material.load()
-    with folder.locked():
+    with folder.locked(), Pool(reporter.loading) as pool:
         steps = plan(material, folder)
         folder.remember(material.recipe.model_dump(), {stage: step.folder for stage, step in steps.items()})
         for stage, step in steps.items():
             if step.folder.done:
                 reporter.console.print(f"{stage}: done before ({step.folder.path})", highlight=False, markup=False)
             else:
-                _run_step(Job(step, steps, material, reporter))
+                _run_step(Job(step, steps, material, reporter, pool))
             if stage == until:
                 break
     return steps
@@ -131,16 +133,16 @@ def _git_revision() -> str | None:
 
 def _respond(job: Job) -> dict[str, Any]:
     recipe = job.material.recipe
-    with _speakers(job, recipe.models.assistant) as (assistant,):
-        stage = Respond(assistant, recipe.respond, job.seed)
-        return _walk(job, stage, job.material.prompts["helpful"].train, Answer, [assistant])
+    (helpful,) = _speakers(job, recipe.models.helpful)
+    stage = Respond(helpful, recipe.respond, job.seed)
+    return _walk(job, stage, job.material.prompts["helpful"].train, Answer, [helpful])
 
 
 def _revise(job: Job) -> dict[str, Any]:
     recipe, material = job.material.recipe, job.material
-    with _speakers(job, recipe.models.assistant) as (assistant,):
-        stage = Revise(assistant, material.constitution, material.revision_examples, recipe.revise, job.seed)
-        return _walk(job, stage, material.prompts["harmful"].train, Revision, [assistant])
+    (assistant,) = _speakers(job, recipe.models.assistant)
+    stage = Revise(assistant, material.constitution, material.revision_examples, recipe.revise, job.seed)
+    return _walk(job, stage, material.prompts["harmful"].train, Revision, [assistant])
 
 
 def _sft(job: Job) -> dict[str, Any]:
@@ -159,10 +161,9 @@ def _sft(job: Job) -> dict[str, Any]:
 
 def _compare(job: Job) -> dict[str, Any]:
     recipe, material = job.material.recipe, job.material
-    with _speakers(job, job.checkpoint("sft"), recipe.models.feedback) as (policy, feedback):
-        examples = material.comparison_examples
-        stage = Compare(policy, feedback, material.constitution, examples, recipe.compare, job.seed)
-        return _walk(job, stage, material.prompts["harmful"].train, Comparison, [policy, feedback])
+    policy, feedback = _speakers(job, job.checkpoint("sft"), recipe.models.feedback)
+    stage = Compare(policy, feedback, material.constitution, material.comparison_examples, recipe.compare, job.seed)
+    return _walk(job, stage, material.prompts["harmful"].train, Comparison, [policy, feedback])
 
 
 def _preference_model(job: Job) -> dict[str, Any]:
@@ -202,7 +203,8 @@ def _evaluate(job: Job) -> dict[str, Any]:
     prompts = [prompt for split in splits.values() for prompt in split.held_out]
     models = (recipe.models.pretrained, job.checkpoint("sft"), job.checkpoint("rl"))
     summaries = []
-    with _speakers(job, *models) as (base, sl, rl), _preference(job) as preference:
+    base, sl, rl = _speakers(job, *models)
+    with _preference(job) as preference:
         past = {"base": (base, None, None), "SL-CAI": (sl, base, None), "RL-CAI": (rl, base, sl)}
         for model in MODELS:
             policy, *references = past[model]
@@ -233,19 +235,10 @@ RUNNERS: dict[str, Callable[[Job], dict[str, Any]]] = {
 assert RUNNERS.keys() == STAGES.keys()
 
 
-@contextmanager
-def _speakers(job: Job, *models: ModelConfig) -> Iterator[tuple[Speaker, ...]]:
-    """The models, each opened once however often it is named, and closed at the end."""
-    engines: dict[str, Engine] = {}
-    try:
-        for model in models:
-            if model.model not in engines:
-                job.reporter.console.print(f"{job.step.stage}: loading {model.model}", highlight=False, markup=False)
-                engines[model.model] = open_engine(job.material.recipe.engine, model)
-        yield tuple(Speaker(engines[model.model], job.material.templates(model)) for model in models)
-    finally:
-        for engine in engines.values():
-            engine.close()
+def _speakers(job: Job, *models: ModelConfig) -> tuple[Speaker, ...]:
+    """The models in their dialects."""
+    engines = job.pool.engines([(job.material.recipe.engine_of(model), model) for model in models])
+    return tuple(Speaker(engine, job.material.templates(model)) for engine, model in zip(engines, models, strict=True))
 
 
 class _Preference:
@@ -282,11 +275,11 @@ def _walk(
 ) -> dict[str, Any]:
     """Runs a data stage over its items, storing each record as it comes. Returns counts of this attempt.
 
-    On Ctrl-C the engines of `speakers` are closed at once, so that no batch has to be waited for.
+    On Ctrl-C the engines are closed at once, so that no batch has to be waited for.
     """
     stored = group(job.folder.records(kind), _owner(items))
     in_flight = speakers[0].engine.concurrency if speakers else 64
-    with job.reporter.step(name or job.step.stage, len(items), "items") as meter, asyncio.Runner() as runner:
+    with job.reporter.step(name or job.step.stage, len(items), "items") as meter:
         counts = _Counts(meter)
 
         def store(record: Record) -> None:
@@ -294,10 +287,9 @@ def _walk(
             counts.add(record)
 
         try:
-            runner.run(local.run(items, stage, stored, _id, store, lambda: meter.advance(1), in_flight))
+            job.pool.run(local.run(items, stage, stored, _id, store, lambda: meter.advance(1), in_flight))
         except KeyboardInterrupt:
-            for speaker in speakers:
-                speaker.engine.close()
+            job.pool.close()
             raise
     return {"items": len(items), "tokens": meter.tokens, "prompt_tokens": counts.prompt_tokens}
 
@@ -345,5 +337,6 @@ class _TrainingWatch:
 
 @contextmanager
 def _training(job: Job) -> Iterator[_TrainingWatch]:
+    job.pool.close()
     with job.reporter.step(job.step.stage, 0, "steps") as meter:
         yield _TrainingWatch(job.folder, meter)

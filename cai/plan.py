@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cai.config import CompareConfig, ModelConfig, ReviseConfig
+from cai.config import CompareConfig, ReviseConfig
 from cai.identity import digest, identity_of
 from cai.material import Material
+from cai.models import ModelConfig
 from cai.records import Prompt
 from cai.store import RunFolder, StepFolder
 from cai.weights import fingerprint
@@ -58,7 +59,7 @@ def _respond(material: Material) -> dict[str, Any]:
     recipe = material.recipe
     return {
         "settings": identity_of(recipe.respond),
-        **_spoken(material, "assistant", recipe.models.assistant),
+        **_spoken(material, "helpful", recipe.models.helpful),
         "prompts": _names(material.prompts["helpful"].train),
     }
 
@@ -83,6 +84,7 @@ def _compare(material: Material) -> dict[str, Any]:
     return {
         "settings": _settings(recipe.compare),
         **_spoken(material, "feedback", recipe.models.feedback),
+        "sampler": _engine_of_checkpoints(material),
         "prompts": _names(material.prompts["harmful"].train),
         "constitution": material.constitution.digest_for("comparison"),
         "few_shot": digest([example.model_dump() for example in material.comparison_examples]),
@@ -104,8 +106,8 @@ def _score_rounds(material: Material) -> dict[str, Any]:
 
 def _evaluate(material: Material) -> dict[str, Any]:
     prompts = {kind: _names(split.held_out) for kind, split in material.prompts.items()}
-    settings = identity_of(material.recipe.evaluate)
-    return {"settings": settings, "engine": identity_of(material.recipe.engine), "prompts": prompts}
+    settings, engine = identity_of(material.recipe.evaluate), _engine_of_checkpoints(material)
+    return {"settings": settings, "engine": engine, "prompts": prompts}
 
 
 def _report(material: Material) -> dict[str, Any]:
@@ -144,12 +146,19 @@ def _spoken(material: Material, part: str, model: ModelConfig) -> dict[str, Any]
     return {
         part: _model(model),
         "templates": material.templates(model).digest,
-        "engine": identity_of(material.recipe.engine),
+        "engine": identity_of(material.recipe.engine_of(model)),
     }
 
 
+def _engine_of_checkpoints(material: Material) -> dict[str, Any]:
+    """SL-CAI and RL-CAI are asked through the engine of the model they come from."""
+    return identity_of(material.recipe.engine_of(material.recipe.models.pretrained))
+
+
 def _model(model: ModelConfig) -> dict[str, Any]:
-    return {"weights": fingerprint(model.model), "dialect": model.dialect}
+    adapter = model.adapter and fingerprint(model.adapter)
+    spoken = {"dialect": model.dialect, "system": model.system, "thinking": model.thinking}
+    return {"weights": fingerprint(model.model), "adapter": adapter, **spoken}
 
 
 def _names(prompts: Iterable[Prompt]) -> str:

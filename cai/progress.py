@@ -66,6 +66,10 @@ class Reporter:
     def __init__(self, console: Console) -> None:
         self.console = console
 
+    def loading(self, model: str) -> None:
+        """Says that a model is being loaded, which may take a while."""
+        self.console.print(f"loading {model}", highlight=False, markup=False)
+
     @contextmanager
     def step(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Meter]:
         """A meter that is shown while the block runs."""

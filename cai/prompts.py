@@ -67,12 +67,12 @@ class _Turn(str):
 
 
 class Templates:
-    """The four templates of one dialect.
+    """The four templates of one dialect. `system` opens every conversation: a turn of its own, or a transcript's start.
 
     Raises InputError with `file:line:` for a template that is missing, not valid, or names an unknown variable.
     """
 
-    def __init__(self, dialect: str, folder: Path | None = None) -> None:
+    def __init__(self, dialect: str, folder: Path | None = None, system: str | None = None) -> None:
         home = (folder or shipped("prompts") / "templates") / dialect
         self.dialect = read_yaml(home / "dialect.yaml").check(DialectFile)
         environment = ImmutableSandboxedEnvironment(
@@ -89,6 +89,7 @@ class Templates:
                 _parse(environment, path)
         sources = {path.name: read_text(path) for path in sorted(home.iterdir()) if path.is_file()}
         self.digest = digest(sources)
+        self._system = system
 
     def render(self, step: Step, **variables: Any) -> Rendered:
         """The prompt of one step. Raises InputError where the template fails on these values."""
@@ -97,11 +98,23 @@ class Templates:
         except (jinja2.TemplateError, ArithmeticError, RecursionError, TypeError, ValueError) as error:
             raise InputError(f"{_where(error)}: {error}") from None
         if self.dialect.form == "text":
-            return Rendered(text=text, stop=self.dialect.stop)
+            return Rendered(text=self._opened(text), stop=self.dialect.stop)
         turns = _turns(text, step)
         reply_start = turns.pop()[1] if turns[-1][0] == "reply" else ""
         messages = tuple(Message.model_validate({"role": role, "content": content}) for role, content in turns)
-        return Rendered(messages=messages, reply_start=reply_start, stop=self.dialect.stop)
+        return Rendered(messages=self._led(messages), reply_start=reply_start, stop=self.dialect.stop)
+
+    def _opened(self, text: str) -> str:
+        """A transcript that begins with the system prompt."""
+        return f"{self._system}{text}" if self._system else text
+
+    def _led(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        """A conversation that begins with the system prompt; a system turn of its own follows in the same turn."""
+        if not self._system:
+            return messages
+        own = messages and messages[0].role == "system"
+        content = f"{self._system}\n\n{messages[0].content}" if own else self._system
+        return (Message(role="system", content=content), *messages[1 if own else 0 :])
 
     def _insert(self, value: Any) -> Any:
         if isinstance(value, _Turn) or not isinstance(value, str):

@@ -43,7 +43,8 @@ class Prompt(Record):
 class Completion(Record):
     """One reply of an engine. `text` is what later steps see, `raw` is what the model wrote.
 
-    `seeded` is false where the engine could not honour `seed`.
+    `seeded` is false where the engine could not honour `seed`. `reasoning` is what a thinking model wrote before its
+    answer; no later step sees it. `cached_tokens` of the prompt were not computed again.
     """
 
     text: str
@@ -53,6 +54,8 @@ class Completion(Record):
     tokens: int
     seed: int
     seeded: bool = True
+    reasoning: str = ""
+    cached_tokens: int = 0
 
 
 class Answer(Record):

@@ -10,9 +10,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from cai.config import ModelConfig, Recipe
+from cai.config import Recipe
 from cai.constitution import Constitution
 from cai.identity import role_of
+from cai.models import ModelConfig
 
 
 def recipe_schema() -> dict[str, Any]:

@@ -17,9 +17,11 @@ import pytest
 from rich.console import Console
 
 from cai.chat import find_model, talk
-from cai.config import EngineConfig, ModelConfig, load_recipe
+from cai.config import load_recipe
+from cai.engine_config import EngineConfig
 from cai.engines.base import Request
 from cai.errors import InputError
+from cai.models import ModelConfig
 from cai.records import Completion
 from cai.store import RunFolder, StepFolder
 from cai.weights import TINY

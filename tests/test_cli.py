@@ -19,8 +19,9 @@ from rich.console import Console
 
 from cai import __version__, cli
 from cai.commands import run_recipe
-from cai.config import EngineConfig, ModelConfig
+from cai.engine_config import EngineConfig
 from cai.engines.base import Request
+from cai.models import ModelConfig
 from cai.plan import STAGES
 from cai.records import Completion
 from cai.resources import shipped

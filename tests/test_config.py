@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.config import Recipe, ScriptedEngine, TransformersEngine, load_recipe
+from cai.config import Recipe, load_recipe
+from cai.engine_config import ScriptedEngine, TransformersEngine
 from cai.errors import InputError
 from cai.resources import shipped
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cai.config import ScriptedEngine, load_recipe
+from cai.config import load_recipe
+from cai.engine_config import ScriptedEngine
 from cai.engines.base import Request, Speaker
 from cai.engines.scripted import ScriptedBackend
 from cai.estimate import COUNTS, TRAINING, Work, checkpoints_needed, estimate, memory_needed

@@ -10,10 +10,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from cai.config import ModelConfig, TransformersEngine, load_recipe
+from cai.config import load_recipe
+from cai.engine_config import TransformersEngine
 from cai.engines.base import Request, Speaker, open_engine
 from cai.few_shot import revision_examples
 from cai.material import Material
+from cai.models import ModelConfig
 from cai.pipeline import MODELS, run
 from cai.plan import Step
 from cai.progress import Reporter

@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = (
     {"errors", "identity", "records", "resources", "quiet"},
     {"yamlfile", "transcripts"},
-    {"constitution", "prompts", "config", "store", "verdicts", "stats", "refusals", "few_shot", "questions"},
+    {"engine_config", "models", "constitution", "prompts", "config", "store", "verdicts", "stats", "refusals", "few_shot", "questions"},
     {"encoding", "weights", "material"},
     {"engines", "trainers", "executors"},
     {"stages"},
@@ -27,6 +27,11 @@ LEVELS = (
 """From left to right; a room may import its own level and those before it."""
 
 HOMES = {
+    "aiohttp": {"engines"},
+    "orjson": {"engines", "store"},
+    "psutil": {"engines"},
+    "uvloop": {"engines"},
+    "vllm": {"engines"},
     "torch": {"engines", "trainers", "weights"},
     "transformers": {"engines", "trainers", "weights", "quiet"},
     "trl": {"trainers"},

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from cai.config import EngineConfig, ModelConfig, Sampling
+from cai.config import Sampling
+from cai.engine_config import EngineConfig, OpenAIEngine, ScriptedEngine, TransformersEngine, VllmEngine
 from cai.errors import needing
+from cai.models import ModelConfig
 from cai.prompts import Rendered, Step, Templates
 from cai.records import Completion
 
@@ -32,11 +35,14 @@ class Engine(Protocol):
         ...
 
     async def generate(self, request: Request) -> Completion:
-        """One reply. Raises EngineError."""
+        """One reply. Raises ItemFailed where this one cannot be had, EngineError where none can."""
         ...
 
     async def score(self, prompt: Rendered, labels: Sequence[str]) -> list[float]:
-        """Log p(label | prompt) in nats, for each label, summed over its tokens. Raises EngineError."""
+        """Log p(label | prompt) in nats, for each label, summed over its tokens; -inf where the engine cannot tell.
+
+        Raises as `generate`.
+        """
         ...
 
     def close(self) -> None:
@@ -62,13 +68,31 @@ class Speaker:
         return await self.engine.score(self.templates.render(step, **variables), labels)
 
 
-def open_engine(config: EngineConfig, model: ModelConfig) -> Engine:
-    """The one place that knows which back-ends there are."""
-    if config.type == "scripted":
-        from cai.engines.scripted import ScriptedBackend
+def open_engine(config: EngineConfig, model: ModelConfig, share: float = 1.0) -> Engine:
+    """The one place that knows which back-ends there are. `share`: of the machine's memory, for engines that plan it.
 
-        return ScriptedBackend(config)
-    with needing("train"):
-        from cai.engines.transformers import TransformersBackend
+    Raises EngineError where the model cannot be found or loaded, MissingExtra where a package is not installed.
+    """
+    if config.cache:
+        from cai.engines.cached import CachedEngine
 
-    return TransformersBackend(config, model.model)
+        inner = open_engine(config.model_copy(update={"cache": None}), model, share)
+        return CachedEngine(inner, Path(config.cache), config, model)
+    if isinstance(config, VllmEngine):
+        from cai.engines.vllm import VllmBackend
+
+        return VllmBackend(config, model, share)
+    if isinstance(config, OpenAIEngine):
+        with needing("http"):
+            from cai.engines.openai import OpenAIBackend
+
+        return OpenAIBackend(config, model)
+    if isinstance(config, TransformersEngine):
+        with needing("train"):
+            from cai.engines.transformers import TransformersBackend
+
+        return TransformersBackend(config, model)
+    assert isinstance(config, ScriptedEngine)
+    from cai.engines.scripted import ScriptedBackend
+
+    return ScriptedBackend(config)

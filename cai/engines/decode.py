@@ -16,6 +16,7 @@ import torch
 from transformers import DynamicCache
 
 from cai.engines.attention import Prefix, SharedPrefix
+from cai.engines.labels import Question
 
 _PREFIX_STEP = 16
 """Shared prefixes are cut to a multiple of this, so that a prefix kept from one batch fits the next."""
@@ -35,14 +36,6 @@ class Row:
 
     def __post_init__(self) -> None:
         self.draw = random.Random(self.seed)
-
-
-@dataclass(frozen=True)
-class Question:
-    """Tails to be scored after `ids`: log p(tail | ids), summed over the tail's tokens."""
-
-    ids: Sequence[int]
-    tails: Sequence[Sequence[int]]
 
 
 class Decoder:
@@ -170,14 +163,14 @@ def common_prefix(sequences: Sequence[Sequence[int]], needed: int) -> tuple[int,
 
 def _score_rows(question: Question) -> list[tuple[list[int], int]]:
     """The rows to run for a question, each with how many of its last positions are needed."""
-    if all(len(tail) == 1 for tail in question.tails):
+    if question.single:
         return [(list(question.ids), 1)]
     return [([*question.ids, *tail[:-1]], len(tail)) for tail in question.tails]
 
 
 def _gather(question: Question, logp: torch.Tensor) -> list[float]:
     """Picks the tails' log-probabilities out of `logp` (rows of the question, keep, vocabulary)."""
-    if all(len(tail) == 1 for tail in question.tails):
+    if question.single:
         return [logp[0, -1, tail[0]].item() for tail in question.tails]
     picked = (logp[row, -len(tail) :].gather(1, torch.tensor(tail)[:, None]) for row, tail in enumerate(question.tails))
     return [float(values.double().sum()) for values in picked]

@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Sequence
 
-from cai.config import ScriptedEngine
+from cai.engine_config import ScriptedEngine
 from cai.engines.base import Request
 from cai.identity import digest, seed_of
 from cai.prompts import Rendered

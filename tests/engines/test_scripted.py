@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.config import ModelConfig, Sampling, ScriptedEngine
+from cai.config import Sampling
+from cai.engine_config import ScriptedEngine
 from cai.engines.base import Request, Speaker, open_engine
+from cai.models import ModelConfig
 from cai.prompts import Rendered, Templates
 from cai.records import Completion, Message
 

@@ -14,12 +14,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from cai.config import ModelConfig, TransformersEngine
 from cai.encoding import encode, prompt_text
+from cai.engine_config import TransformersEngine
 from cai.engines.base import Engine, Request, open_engine
 from cai.engines.decode import Decoder
 from cai.engines.transformers import as_question
 from cai.errors import EngineError
+from cai.models import ModelConfig
 from cai.prompts import Rendered
 from cai.records import Completion, Message
 from cai.weights import ALIASES, TINY, resolve

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from report_data import EMPTY, chain, comparison, findings, measurement, scores
 
-from cai.config import ScriptedEngine
+from cai.engine_config import ScriptedEngine
 from cai.errors import MissingExtra
 from cai.records import OrderedLabels, Verdict
 from cai.stages.report import Findings, write_report
