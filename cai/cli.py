@@ -96,12 +96,15 @@ def chat(
     against: Annotated[str | None, typer.Option(help="A second model, answering beside the first.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest answer, tokens.")] = 256,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.7,
+    dialect: Annotated[
+        str | None, typer.Option(help="`chat` or `transcript`; without, as a run trained the model, else `chat`.")
+    ] = None,
     runs: Root = RUNS,
 ) -> None:
     """Talk to a model, or to two side by side."""
     from cai.chat import talk
 
-    talk(console, [model, *([against] if against else [])], runs, max_tokens, temperature)
+    talk(console, [model, *([against] if against else [])], runs, max_tokens, temperature, dialect)
 
 
 @app.command()

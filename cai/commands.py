@@ -15,7 +15,7 @@ from rich.table import Table
 from cai.config import Recipe, load_recipe, recipe_file, stored_recipe
 from cai.errors import InputError
 from cai.material import Material
-from cai.plan import STAGES, Step, differences
+from cai.plan import STAGES, differences
 from cai.plan import plan as make_plan
 from cai.store import RunFolder, StepFolder, free_bytes
 
@@ -24,13 +24,18 @@ def run_recipe(console: Console, name: str, overrides: list[str], runs: Path, un
     """Runs a recipe and prints where the time went and what changed."""
     from cai.pipeline import run
     from cai.progress import Reporter
+    from cai.timings import estimates, hindsight, timings
 
     if until is not None and until not in STAGES:
         raise InputError(f"no stage {until!r}; expected one of {', '.join(STAGES)}")
     recipe = load_recipe(name, overrides)
     started = time.monotonic()
-    steps = run(Material(recipe, recipe_file(name).parent), RunFolder(runs, recipe.name), Reporter(console), until)
-    console.print(_timings(steps))
+    material, folder = Material(recipe, recipe_file(name).parent), RunFolder(runs, recipe.name)
+    planned = estimates(material, folder)
+    steps = run(material, folder, Reporter(console), until)
+    console.print(timings(steps, planned))
+    if said := hindsight(steps, planned):
+        console.print(said, highlight=False, markup=False)
     console.print(f"this command took {time.monotonic() - started:.1f} s", highlight=False)
     if steps["report"].folder.done:
         _print_results(console, recipe, steps["evaluate"].folder)
@@ -60,28 +65,23 @@ def show_plan(console: Console, name: str, overrides: list[str], runs: Path) -> 
     console.print(f"memory: {_size(memory_needed(material))}")
     beside = _size(checkpoints_needed(material))
     console.print(f"disk: {_size(total_disk)} more, and {beside} while training; {_size(free_bytes(runs))} free")
-    roles = recipe.models
-    console.print(
-        f"assistant: {roles.assistant.model}, feedback: {roles.feedback.model}, finetuned: {roles.pretrained.model}; "
-        f"engine: {recipe.engine.type}",
-        highlight=False,
-        markup=False,
-    )
+    for part, model in recipe.models:
+        asked = recipe.engine_of(model).type
+        console.print(f"{part}: {model.model}, engine: {asked}", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_run(console: Console, name: str, runs: Path) -> None:
     """Prints the state, counts and results of a run."""
+    from cai.findings import timing
     from cai.records import Comparison, Measurement
+    from cai.timings import SPENT, cells
 
     folder = RunFolder(runs, name)
     steps = folder.steps
-    table = Table("stage", "state", "records", "seconds", "tokens/s", "folder")
+    table = Table("stage", "state", "records", *SPENT, "folder")
     for stage, step in steps.items():
-        summary = step.summary
-        seconds, tokens = summary.get("seconds"), summary.get("tokens")
-        rate = f"{tokens / seconds:,.0f}" if tokens and seconds else ""
-        shown = f"{seconds:,.1f}" if seconds is not None else ""
-        table.add_row(stage, _state(step), str(step.count() or ""), shown, rate, escape(str(step.path)))
+        spent = cells(timing(stage, step.summary)) if step.done else ("",) * len(SPENT)
+        table.add_row(stage, _state(step), str(step.count() or ""), *spent, escape(str(step.path)))
     console.print(table)
     verdicts = Counter(record.verdict.state for record in steps["compare"].records(Comparison))
     refusals = Counter(record.refusal for record in steps["evaluate"].records(Measurement))
@@ -149,23 +149,6 @@ def _print_results(console: Console, recipe: Recipe, folder: StepFolder) -> None
     for row in table(list(folder.records(Measurement)), recipe.evaluate.bootstrap):
         shown.add_row(*row.cells())
     console.print(shown)
-
-
-def _timings(steps: dict[str, Step]) -> Table:
-    table = Table("stage", "seconds", "items", "tokens", "tokens/s", title="where the time went")
-    total = 0.0
-    for stage, step in steps.items():
-        if not step.folder.done:
-            continue
-        from cai.findings import timing
-
-        spent = timing(stage, step.folder.summary)
-        total += spent.seconds
-        rate = f"{spent.tokens_per_second:,.0f}" if spent.tokens_per_second else ""
-        table.add_row(stage, f"{spent.seconds:,.1f}", str(spent.items or ""), str(spent.tokens or ""), rate)
-    table.add_section()
-    table.add_row("all", f"{total:,.1f}")
-    return table
 
 
 def _state(step: StepFolder) -> str:

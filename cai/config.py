@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from cai.engine_config import EngineConfig, default_engine, settled
 from cai.errors import InputError, StoreError
@@ -17,6 +18,12 @@ from cai.identity import Config, identity, knob
 from cai.models import ModelConfig, ModelsConfig
 from cai.resources import find
 from cai.yamlfile import YamlFile, parse_yaml, read_yaml
+
+
+def _mistake(where: tuple[str, ...], message: str) -> ValidationError:
+    """An error of a whole recipe that is told at one of its settings."""
+    told = PydanticCustomError("value_error", "{message}", {"message": message})
+    return ValidationError.from_exception_data("Recipe", [InitErrorDetails(type=told, loc=where, input={})])
 
 
 class PromptsConfig(Config):
@@ -136,7 +143,7 @@ class Recipe(Config):
 
     name: str = knob(..., "Folder below runs/: letters, digits, '-', '_' and '.'.")
     description: str = knob("", "What this run is for.")
-    seed: int = identity(0, "The seed of every draw.", ge=0)
+    seed: int = identity(0, "The seed of every draw.", ge=0, strict=True)
     constitution: str = identity("harmless", "A shipped constitution, or a path.")
     templates: str | None = identity(None, "A folder with your own prompt templates; none: those that ship.")
     models: ModelsConfig = identity(..., "The parts that models play.")
@@ -150,18 +157,30 @@ class Recipe(Config):
     rl: RlConfig = identity(RlConfig, "Stage `rl`.")
     evaluate: EvaluateConfig = identity(EvaluateConfig, "Stage `evaluate`.")
     report: ReportConfig = identity(ReportConfig, "Stage `report`.")
+    failures: float = knob(
+        0.0,
+        "Share of a stage's items that may fail for good; the run goes on without them and the report counts them.",
+        ge=0,
+        lt=1,
+    )
 
     _settled = field_validator("engine")(settled)
 
     @model_validator(mode="after")
     def _trainable(self) -> Recipe:
         """The model that is finetuned, and what becomes of it, is opened here."""
-        if self.engine_of(self.models.pretrained).type == "openai":
-            raise ValueError(
-                "models.pretrained is finetuned on this machine: give it an engine of its own that runs here"
+        pretrained = self.models.pretrained
+        if self.engine_of(pretrained).type == "openai":
+            raise _mistake(
+                ("models", "pretrained"),
+                "this model is finetuned on this machine and cannot be asked through a server; give it an engine of "
+                "its own that runs here, such as {model: smollm2-135m, engine: {type: auto}}",
             )
-        if self.models.pretrained.adapter:
-            raise ValueError("models.pretrained is finetuned as a whole: merge its adapter into the weights first")
+        if pretrained.adapter:
+            raise _mistake(
+                ("models", "pretrained"),
+                "this model is finetuned as a whole and can have no adapter; merge it into the weights first",
+            )
         return self
 
     def engine_of(self, model: ModelConfig) -> EngineConfig:

@@ -7,8 +7,10 @@ feedback stage, and one may serve both (Bai et al. 2022, App. C keeps two separa
 from __future__ import annotations
 
 import random
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -61,11 +63,17 @@ class Constitution(BaseModel):
         Independent draws with replacement: Bai et al. 2022, sections 3.1 and 4.1. Raises InputError where no
         principle serves `use`.
         """
-        able = self.serving(use)
+        able, weights = self._drawn[use]
         if not able:
             fields = "'critique' and 'revision'" if use == "revision" else "'comparison'"
             raise InputError(f"constitution {self.name!r}: no principle serves {use}; give one {fields}")
-        return random.Random(seed).choices(able, [principle.weight for principle in able])[0]
+        return random.Random(seed).choices(able, cum_weights=weights)[0]
+
+    @cached_property
+    def _drawn(self) -> dict[Use, tuple[tuple[Principle, ...], list[float]]]:
+        """What each stage draws from, with the running sums of the weights; a run draws some 100,000 times."""
+        able = {use: self.serving(use) for use in get_args(Use)}
+        return {use: (found, list(accumulate(one.weight for one in found))) for use, found in able.items()}
 
     def digest_for(self, use: Use) -> str:
         """Names what the stage `use` can see, so that all else may change without a new run."""

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from cai.identity import Config, identity, knob
+from cai.yamlfile import SECRET
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 _DTYPE = "Number format of the weights; `auto`: float32 on a CPU, else bfloat16."
@@ -83,7 +85,9 @@ class OpenAIEngine(EngineSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("expected an address such as http://localhost:8000/v1")
         if parts.username or parts.password or parts.query:
-            raise ValueError("an address holds no user, password or query; keys come from the environment (`key_env`)")
+            # The value is a secret that was put in the wrong place, so the error must not repeat it.
+            message = "an address holds no user, password or query; keys come from the environment (`key_env`)"
+            raise PydanticCustomError(SECRET, message)
         return url.rstrip("/")
 
     @field_validator("extra")

@@ -1,17 +1,22 @@
 """What a step would still cost: calls, tokens, time, memory, disk.
 
-Times come from the rates of finished steps of this stage with the same engine below the runs folder; without one, and
-for the first run on a machine, from the rates below, measured on two CPU cores and scaled by model size.
+Replies are counted at their longest. Times come from the rates of finished steps of this stage, with the same engines
+and models, below the runs folder; without one, as for the first run on a machine, from the rates below, measured on two
+CPU cores and scaled by model size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from cai.config import Recipe
 from cai.material import Material
+from cai.models import ModelConfig
 from cai.plan import Step
 from cai.records import Kind, Prompt
 from cai.store import StepFolder, read_json
@@ -20,9 +25,15 @@ from cai.weights import parameters
 _PER_MESSAGE = 1.35
 """Tokens a word of English, about; prompts are counted in words since no tokenizer is loaded."""
 
+_SAMPLE = 1000
+"""Prompts that are read to count the words of all."""
+
 _CPU_SCALE = 135e6
 _CPU_RATES = {"write": 60.0, "train": 90.0}
 """Tokens a second on two cores of a laptop CPU, float32, for a model of `_CPU_SCALE` parameters."""
+
+_START = 5.0
+"""Seconds until a trainer or a scorer is loaded."""
 
 _BYTES = 4
 """Of a float32 weight."""
@@ -32,13 +43,17 @@ _STORED = 16
 
 @dataclass(frozen=True)
 class Work:
-    """What is left of a step. `seconds` and `disk` (bytes kept) are None where the model's size is not known."""
+    """What is left of a step. `seconds` and `disk` (bytes kept) are None where the model's size is not known.
+
+    `measured`: the seconds come from an earlier run, and not from the built-in rates.
+    """
 
     calls: int = 0
     prompt_tokens: int = 0
     tokens: int = 0
     seconds: float | None = 0.0
     disk: int | None = 0
+    measured: bool = False
 
 
 def estimate(step: Step, material: Material, runs: Path) -> Work:
@@ -48,8 +63,9 @@ def estimate(step: Step, material: Material, runs: Path) -> Work:
     calls, prompt_tokens, tokens = COUNTS[step.stage](material)
     left = _left(step, material)
     calls, prompt_tokens, tokens = (round(count * left) for count in (calls, prompt_tokens, tokens))
-    seconds = _seconds(step, material, runs, tokens)
-    return Work(calls, prompt_tokens, tokens, seconds, _disk(step.stage, tokens, material))
+    rate = _measured(step.stage, material.recipe, runs)
+    seconds = _seconds(step.stage, material.recipe, rate, tokens)
+    return Work(calls, prompt_tokens, tokens, seconds, _disk(step.stage, tokens, material), rate is not None)
 
 
 def memory_needed(material: Material) -> int | None:
@@ -68,8 +84,11 @@ def _words(material: Material, kind: Kind) -> int:
     return _count(material.prompts[kind].train)
 
 
-def _count(prompts: Iterable[Prompt]) -> int:
-    return round(sum(len(m.content.split()) for p in prompts for m in p.messages) * _PER_MESSAGE)
+def _count(prompts: Sequence[Prompt]) -> int:
+    """Tokens of all prompts, from some of them at even distances: there may be millions, on disk."""
+    read = prompts[:: max(1, len(prompts) // _SAMPLE)]
+    words = sum(len(m.content.split()) for p in read for m in p.messages)
+    return round(words * _PER_MESSAGE * len(prompts) / len(read)) if read else 0
 
 
 def _example_words(examples: Any) -> int:
@@ -155,6 +174,9 @@ COUNTS: dict[str, Callable[[Material], tuple[int, int, int]]] = {
 
 TRAINING = frozenset({"sft", "preference_model", "rl"})
 
+_ASKED = {"respond": ("helpful",), "revise": ("assistant",), "compare": ("pretrained", "feedback")}
+"""The parts that a stage asks; any other stage has to do with the finetuned model alone."""
+
 
 def _left(step: Step, material: Material) -> float:
     """The share of a data stage's records that are not stored yet."""
@@ -169,33 +191,53 @@ def _left(step: Step, material: Material) -> float:
     return max(0.0, 1 - step.folder.count() / total) if total else 1.0
 
 
-def _seconds(step: Step, material: Material, runs: Path, tokens: int) -> float | None:
-    if material.recipe.engine.type == "scripted" and step.stage not in TRAINING:
+def _seconds(stage: str, recipe: Recipe, rate: float | None, tokens: int) -> float | None:
+    if stage not in TRAINING and all(recipe.engine_of(model).type == "scripted" for model in _models(stage, recipe)):
         return 0.0
     if not tokens:
-        return 5.0
-    rate = _measured(step, material, runs) or _assumed(step.stage, material)
-    return None if rate is None else tokens / rate
+        return _START
+    if rate:
+        return tokens / rate
+    assumed = _assumed(stage, recipe)
+    return assumed and tokens / assumed + (_START if stage in TRAINING else 0)
 
 
-def _measured(step: Step, material: Material, runs: Path) -> float | None:
-    """Tokens a second of the newest finished step of this stage with the same engine and model."""
-    wanted = material.recipe.engine.type, material.recipe.models.pretrained.model
-    done = sorted(runs.glob(f"*/{step.stage}-*/DONE"), key=lambda path: path.stat().st_mtime, reverse=True)
+def _measured(stage: str, recipe: Recipe, runs: Path) -> float | None:
+    """Tokens a second of the newest finished step of this stage with the same engines and models."""
+    done = sorted(runs.glob(f"*/{stage}-*/DONE"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in done:
-        recipe = StepFolder(path.parent).spec.get("recipe", {})
         summary = read_json(path)
-        used = recipe.get("engine", {}).get("type"), recipe.get("models", {}).get("pretrained", {}).get("model")
-        if used == wanted and summary.get("tokens") and summary["seconds"]:
+        if summary.get("tokens") and summary["seconds"] and _like(stage, recipe, StepFolder(path.parent).spec):
             return summary["tokens"] / summary["seconds"]
     return None
 
 
-def _assumed(stage: str, material: Material) -> float | None:
-    size = parameters(material.recipe.models.pretrained.model)
-    if size is None:
+def _like(stage: str, recipe: Recipe, spec: dict[str, Any]) -> bool:
+    """Whether a finished step ran what this recipe would run; no where another version of cai wrote it."""
+    try:
+        other = Recipe.model_validate(spec.get("recipe"))
+    except ValidationError:
+        return False
+    return _machinery(stage, other) == _machinery(stage, recipe)
+
+
+def _machinery(stage: str, recipe: Recipe) -> list[tuple[str, str]]:
+    """What a stage's speed depends on: models, and the engines through which they are asked."""
+    engines = [recipe.engine_of(model).type if stage not in TRAINING else "" for model in _models(stage, recipe)]
+    return [(engine, model.model) for engine, model in zip(engines, _models(stage, recipe), strict=True)]
+
+
+def _models(stage: str, recipe: Recipe) -> list[ModelConfig]:
+    return [getattr(recipe.models, part) for part in _ASKED.get(stage, ("pretrained",))]
+
+
+def _assumed(stage: str, recipe: Recipe) -> float | None:
+    """The built-in rate of the largest model that the stage uses."""
+    sizes = [parameters(model.model) for model in _models(stage, recipe)]
+    known = [size for size in sizes if size]
+    if len(known) < len(sizes):
         return None
-    return _CPU_RATES["train" if stage in TRAINING else "write"] * _CPU_SCALE / size
+    return _CPU_RATES["train" if stage in TRAINING else "write"] * _CPU_SCALE / max(known)
 
 
 def _disk(stage: str, tokens: int, material: Material) -> int | None:

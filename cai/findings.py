@@ -42,12 +42,16 @@ def timing(stage: str, summary: Mapping[str, Any]) -> StageTiming:
     """What DONE says of a stage's time."""
     seconds, tokens = summary["seconds"], summary.get("tokens", 0)
     items = summary.get("items") or summary.get("rows") or summary.get("pairs") or summary.get("prompts") or 0
-    return StageTiming(stage, seconds, items, tokens, tokens / seconds if tokens and seconds else None)
+    rate = tokens / seconds if tokens and seconds else None
+    read, cached = summary.get("prompt_tokens"), summary.get("cached_tokens")
+    return StageTiming(stage, seconds, items, tokens, rate, cached / read if read and cached is not None else None)
 
 
 def dropped(material: Material, steps: Mapping[str, Step], comparisons: list[Comparison]) -> dict[str, int]:
     """Everything that was left out, and why."""
     counts = {f"duplicate {kind} prompts": split.duplicates for kind, split in material.prompts.items()}
+    failed = {stage: step.folder.summary.get("failed", 0) for stage, step in steps.items()}
+    counts |= {f"{stage}: items failed": count for stage, count in failed.items() if count}
     states = Counter(comparison.verdict.state for comparison in comparisons)
     counts |= {f"comparisons {state}": count for state, count in states.items() if state != "parsed"}
     for stage, unit in (("sft", "rows"), ("preference_model", "pairs")):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -63,16 +64,28 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces. Raises TypeError or ValueError on a value JSON cannot hold."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+"""JSON with sorted keys and no spaces. Raises TypeError or ValueError on a value JSON cannot hold."""
 
 
 def digest(value: Any) -> str:
     """64 hex digits that name `value`; blind to the order of keys."""
-    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_bytes(value)).hexdigest()
+
+
+def digest_all(values: Iterable[Any]) -> str:
+    """The digest of `list(values)`, which is never held."""
+    found = hashlib.sha256(b"[")
+    for number, value in enumerate(values):
+        found.update(b"," * bool(number) + _bytes(value))
+    found.update(b"]")
+    return found.hexdigest()
 
 
 def seed_of(*parts: str | int) -> int:
     """A seed in [0, 2**63) that depends on `parts` alone, so that a resumed run draws what an unbroken one draws."""
     return int(digest(list(parts))[:16], 16) >> 1
+
+
+def _bytes(value: Any) -> bytes:
+    return canonical_json(value).encode("utf-8", "surrogatepass")

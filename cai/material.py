@@ -13,15 +13,16 @@ from cai.few_shot import ComparisonExample, RevisionExample, comparison_examples
 from cai.models import ModelConfig
 from cai.prompts import Templates
 from cai.questions import load_prompts, split
-from cai.records import Kind, Prompt
+from cai.records import Kind
+from cai.spool import Prompts
 
 
 @dataclass(frozen=True)
 class PromptSplit:
     """One kind of prompts: those to train on, those held out, and how many duplicates were dropped."""
 
-    train: tuple[Prompt, ...]
-    held_out: tuple[Prompt, ...]
+    train: Prompts
+    held_out: Prompts
     duplicates: int
 
 
@@ -90,4 +91,4 @@ class Material:
                 f"held_out {self.recipe.prompts.held_out}; add prompts or change held_out"
             )
         limits = self.recipe.prompts.limit, self.recipe.evaluate.limit
-        return PromptSplit(tuple(train[: limits[0]]), tuple(held_out[: limits[1]]), loaded.duplicates)
+        return PromptSplit(train[: limits[0]], held_out[: limits[1]], loaded.duplicates)

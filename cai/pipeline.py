@@ -6,8 +6,8 @@ import asyncio
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,20 +17,19 @@ from cai import __version__
 from cai.engines.base import Speaker
 from cai.engines.pool import Pool
 from cai.errors import Interrupted, needing
-from cai.executors import local
-from cai.executors.base import AnyStage
 from cai.identity import seed_of
 from cai.material import Material
 from cai.models import ModelConfig
 from cai.plan import STAGES, Step, plan
 from cai.progress import Meter, Reporter
 from cai.prompts import Rendered
-from cai.records import Answer, Comparison, Completion, Measurement, Prompt, Record, Revision, RoundScore
+from cai.records import Answer, Comparison, Measurement, Prompt, Revision, RoundScore
 from cai.stages.compare import Compare
 from cai.stages.evaluate import Evaluate, ScoreRounds
 from cai.stages.respond import Respond
 from cai.stages.revise import Revise
-from cai.store import RunFolder, StepFolder, group
+from cai.store import RunFolder, StepFolder
+from cai.walk import walk
 
 MODELS = ("base", "SL-CAI", "RL-CAI")
 """What is evaluated, in the order in which they come to be."""
@@ -119,8 +118,11 @@ def _spec(job: Job) -> dict[str, Any]:
 
 
 def _versions(packages: Iterable[str]) -> dict[str, str]:
-    found = {dist.name.lower(): dist.version for dist in metadata.distributions() if dist.name}
-    return {name: found[name] for name in packages if name in found}
+    found = {}
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _git_revision() -> str | None:
@@ -135,14 +137,14 @@ def _respond(job: Job) -> dict[str, Any]:
     recipe = job.material.recipe
     (helpful,) = _speakers(job, recipe.models.helpful)
     stage = Respond(helpful, recipe.respond, job.seed)
-    return _walk(job, stage, job.material.prompts["helpful"].train, Answer, [helpful])
+    return walk(job, stage, job.material.prompts["helpful"].train, Answer, [helpful])
 
 
 def _revise(job: Job) -> dict[str, Any]:
     recipe, material = job.material.recipe, job.material
     (assistant,) = _speakers(job, recipe.models.assistant)
     stage = Revise(assistant, material.constitution, material.revision_examples, recipe.revise, job.seed)
-    return _walk(job, stage, material.prompts["harmful"].train, Revision, [assistant])
+    return walk(job, stage, material.prompts["harmful"].train, Revision, [assistant])
 
 
 def _sft(job: Job) -> dict[str, Any]:
@@ -163,7 +165,7 @@ def _compare(job: Job) -> dict[str, Any]:
     recipe, material = job.material.recipe, job.material
     policy, feedback = _speakers(job, job.checkpoint("sft"), recipe.models.feedback)
     stage = Compare(policy, feedback, material.constitution, material.comparison_examples, recipe.compare, job.seed)
-    return _walk(job, stage, material.prompts["harmful"].train, Comparison, [policy, feedback])
+    return walk(job, stage, material.prompts["harmful"].train, Comparison, [policy, feedback])
 
 
 def _preference_model(job: Job) -> dict[str, Any]:
@@ -195,7 +197,7 @@ def _score_rounds(job: Job) -> dict[str, Any]:
     templates = job.material.templates(job.material.recipe.models.pretrained)
     with _preference(job) as preference:
         stage = ScoreRounds(templates, preference)
-        return _walk(job, stage, job.records("revise", Revision), RoundScore, [])
+        return walk(job, stage, job.records("revise", Revision), RoundScore, [])
 
 
 def _evaluate(job: Job) -> dict[str, Any]:
@@ -209,8 +211,8 @@ def _evaluate(job: Job) -> dict[str, Any]:
         for model in MODELS:
             policy, *references = past[model]
             stage = Evaluate(model, policy, references[0], references[1], preference, recipe.evaluate, job.seed)
-            summaries.append(_walk(job, stage, prompts, Measurement, [base, sl, rl], f"evaluate {model}"))
-    return {key: sum(summary[key] for summary in summaries) for key in ("items", "tokens", "prompt_tokens")}
+            summaries.append(walk(job, stage, prompts, Measurement, [base, sl, rl], f"evaluate {model}"))
+    return {key: sum(summary[key] for summary in summaries) for key in summaries[0]}
 
 
 def _report(job: Job) -> dict[str, Any]:
@@ -263,62 +265,6 @@ def _preference(job: Job) -> Iterator[_Preference]:
         yield _Preference(scorer)
     finally:
         scorer.close()
-
-
-def _walk(
-    job: Job,
-    stage: AnyStage,
-    items: Sequence[Prompt] | Sequence[Revision],
-    kind: type[Record],
-    speakers: Sequence[Speaker],
-    name: str | None = None,
-) -> dict[str, Any]:
-    """Runs a data stage over its items, storing each record as it comes. Returns counts of this attempt.
-
-    On Ctrl-C the engines are closed at once, so that no batch has to be waited for.
-    """
-    stored = group(job.folder.records(kind), _owner(items))
-    in_flight = speakers[0].engine.concurrency if speakers else 64
-    with job.reporter.step(name or job.step.stage, len(items), "items") as meter:
-        counts = _Counts(meter)
-
-        def store(record: Record) -> None:
-            job.folder.append(record)
-            counts.add(record)
-
-        try:
-            job.pool.run(local.run(items, stage, stored, _id, store, lambda: meter.advance(1), in_flight))
-        except KeyboardInterrupt:
-            job.pool.close()
-            raise
-    return {"items": len(items), "tokens": meter.tokens, "prompt_tokens": counts.prompt_tokens}
-
-
-def _owner(items: Sequence[Record]) -> Callable[[Record], str]:
-    """How to tell to which item a stored record belongs: by its prompt, or by its own id."""
-    return _prompt_id if items and isinstance(items[0], Prompt) else _id
-
-
-def _id(record: Any) -> str:
-    return record.id
-
-
-def _prompt_id(record: Any) -> str:
-    return record.prompt.id
-
-
-class _Counts:
-    """Tokens of the completions in new records."""
-
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
-        self.prompt_tokens = 0
-
-    def add(self, record: Record) -> None:
-        for _, value in record:
-            if isinstance(value, Completion):
-                self._meter.advance(tokens=value.tokens)
-                self.prompt_tokens += value.prompt_tokens
 
 
 class _TrainingWatch:

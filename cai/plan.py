@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cai.config import CompareConfig, ReviseConfig
-from cai.identity import digest, identity_of
+from cai.identity import digest, digest_all, identity_of
 from cai.material import Material
 from cai.models import ModelConfig
-from cai.records import Prompt
+from cai.spool import Prompts
 from cai.store import RunFolder, StepFolder
 from cai.weights import fingerprint
 
@@ -161,5 +161,5 @@ def _model(model: ModelConfig) -> dict[str, Any]:
     return {"weights": fingerprint(model.model), "adapter": adapter, **spoken}
 
 
-def _names(prompts: Iterable[Prompt]) -> str:
-    return digest([prompt.id for prompt in prompts])
+def _names(prompts: Prompts) -> str:
+    return digest_all(prompts.ids)

@@ -9,12 +9,15 @@ user is inserted once, is never read again as a template, and cannot open a turn
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import jinja2
 from jinja2 import meta, nodes
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,14 +40,13 @@ VARIABLES: Mapping[Step, frozenset[str]] = {
 _OPEN, _CLOSE = "\x1e", "\x1f"
 
 
-class Rendered(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Rendered:
     """A prompt ready for an engine: `messages` in the chat dialect, else `text`.
 
     The reply continues `reply_start`, which the engine adds and which is no part of the reply. It ends before any
     of `stop`.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     messages: tuple[Message, ...] = ()
     text: str = ""
@@ -62,6 +64,28 @@ class DialectFile(BaseModel):
     markers: tuple[str, ...] = Field((), description="What opens a turn; broken up where quoted text holds it.")
 
 
+class _Environment(ImmutableSandboxedEnvironment):
+    """A sandbox that decides once for each type and attribute, which is all that its rule looks at."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._safe: dict[tuple[type, str], bool] = {}
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Whether a template may read `attr` of `obj`."""
+        key = type(obj), attr
+        if key not in self._safe:
+            self._safe[key] = super().is_safe_attribute(obj, attr, value)
+        return self._safe[key]
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        """Calls what a template names; `turn` is ours, and needs no looking into."""
+        if __obj is not _turn:
+            return super().call(__context, __obj, *args, **kwargs)
+        given = {name: value for name, value in kwargs.items() if name not in ("_loop_vars", "_block_vars")}
+        return _turn(*args, **given)
+
+
 class _Turn(str):
     """A turn marker that the template itself wrote, told apart from text that was inserted."""
 
@@ -75,18 +99,19 @@ class Templates:
     def __init__(self, dialect: str, folder: Path | None = None, system: str | None = None) -> None:
         home = (folder or shipped("prompts") / "templates") / dialect
         self.dialect = read_yaml(home / "dialect.yaml").check(DialectFile)
-        environment = ImmutableSandboxedEnvironment(
+        environment = _Environment(
             loader=jinja2.FileSystemLoader(home),
             undefined=jinja2.StrictUndefined,
             finalize=self._insert,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,  # a run is shown one text throughout, and no file is looked at again for each prompt
         )
         environment.globals = {"turn": _turn} if self.dialect.form == "messages" else {}
         self._templates = {step: _load(environment, home, step) for step in VARIABLES}
         for path in sorted(home.glob("*.jinja")):
             if path.stem not in VARIABLES:
-                _parse(environment, path)
+                _load_part(environment, path)
         sources = {path.name: read_text(path) for path in sorted(home.iterdir()) if path.is_file()}
         self.digest = digest(sources)
         self._system = system
@@ -99,9 +124,7 @@ class Templates:
             raise InputError(f"{_where(error)}: {error}") from None
         if self.dialect.form == "text":
             return Rendered(text=self._opened(text), stop=self.dialect.stop)
-        turns = _turns(text, step)
-        reply_start = turns.pop()[1] if turns[-1][0] == "reply" else ""
-        messages = tuple(Message.model_validate({"role": role, "content": content}) for role, content in turns)
+        messages, reply_start = _turns(text, step)
         return Rendered(messages=self._led(messages), reply_start=reply_start, stop=self.dialect.stop)
 
     def _opened(self, text: str) -> str:
@@ -135,17 +158,35 @@ def _turn(role: str) -> _Turn:
     return _Turn(f"{_OPEN}{role}{_CLOSE}")
 
 
-def _turns(text: str, step: str) -> list[tuple[str, str]]:
-    """Splits rendered text at its turn markers; the space around each turn is the template's layout."""
+def _turns(text: str, step: str) -> tuple[tuple[Message, ...], str]:
+    """Cuts rendered text at its turn markers into messages and what a last turn `reply` begins with."""
     before, *parts = text.split(_OPEN)
     if before.strip() or not parts:
         raise InputError(f"template {step}.jinja: must start with a turn, such as {{{{ turn('user') }}}}")
-    turns = [(role, content.strip()) for role, content in (part.split(_CLOSE, 1) for part in parts)]
-    for index, (role, _) in enumerate(turns):
-        if role not in get_args(Role) and not (role == "reply" and 0 < index == len(turns) - 1):
-            known = ", ".join(get_args(Role))
-            raise InputError(f"template {step}.jinja: turn({role!r}): expected one of {known}, or a last turn 'reply'")
-    return turns
+    reply_start = ""
+    if len(parts) > 1 and parts[-1].startswith(f"reply{_CLOSE}"):
+        reply_start = parts.pop().split(_CLOSE, 1)[1].strip()
+    try:
+        return tuple(map(_message, parts)), reply_start
+    except _UnknownRole as error:
+        known = ", ".join(get_args(Role))
+        role = error.args[0]
+        raise InputError(
+            f"template {step}.jinja: turn({role!r}): expected one of {known}, or a last turn 'reply'"
+        ) from None
+
+
+class _UnknownRole(Exception):
+    """A template opened a turn of nobody."""
+
+
+@lru_cache(maxsize=1024)
+def _message(part: str) -> Message:
+    """One turn; the space around it is the template's layout. Worked examples come again in every prompt."""
+    role, content = part.split(_CLOSE, 1)
+    if role not in get_args(Role):
+        raise _UnknownRole(role)
+    return Message.model_validate({"role": role, "content": content.strip()})
 
 
 def _where(error: BaseException) -> str:
@@ -160,7 +201,37 @@ def _load(environment: jinja2.Environment, home: Path, step: Step) -> jinja2.Tem
     if unknown:
         known = ", ".join(sorted(VARIABLES[step]))
         raise InputError(f"{path}: names {', '.join(sorted(unknown))}; a {step} template may name: {known}")
-    return environment.get_template(path.name)
+    return _compiled(environment, path)
+
+
+def _compiled(environment: jinja2.Environment, path: Path) -> jinja2.Template:
+    """A template, its globals in a plain dict: Jinja copies them for every prompt, and its own kind slowly."""
+    template = environment.get_template(path.name)
+    template.globals = dict(environment.globals)
+    return template
+
+
+def _load_part(environment: jinja2.Environment, path: Path) -> None:
+    """Checks a template that others include. One that shows the worked examples alone is rendered once for them."""
+    tree = _parse(environment, path)
+    part = _compiled(environment, path)
+    named = meta.find_undeclared_variables(tree) - set(environment.globals)
+    if named == {"few_shot"} and not any(meta.find_referenced_templates(tree)):
+        part.root_render_func = _once(part.root_render_func)
+
+
+def _once(render: Callable[[Context], Iterator[str]]) -> Callable[[Context], Iterator[str]]:
+    """Remembers what was rendered for the last worked examples: a stage shows the same ones in every prompt."""
+    known: tuple[object, str] = (None, "")
+
+    def rendered(context: Context) -> Iterator[str]:
+        nonlocal known
+        examples = context.resolve_or_missing("few_shot")
+        if known[0] is not examples:
+            known = examples, "".join(render(context))
+        yield known[1]
+
+    return rendered
 
 
 def _parse(environment: jinja2.Environment, path: Path) -> nodes.Template:

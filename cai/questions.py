@@ -16,6 +16,7 @@ from cai.errors import InputError, MissingExtra
 from cai.identity import digest
 from cai.records import Kind, Message, Prompt
 from cai.resources import find
+from cai.spool import Prompts
 from cai.transcripts import from_messages, from_text, from_transcript, is_transcript
 
 Row = tuple[str, dict[str, Any]]
@@ -31,7 +32,7 @@ _HUB_NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)(?::(.+))?")
 class PromptSet:
     """Prompts in the order of their file. `duplicates`: rows left out because an earlier row has the same content."""
 
-    prompts: tuple[Prompt, ...]
+    prompts: Prompts
     duplicates: int
 
 
@@ -42,34 +43,42 @@ def load_prompts(spec: str, kind: Kind, beside: Path | None = None) -> PromptSet
     (`name: row 7:` where a source has no lines), or MissingExtra.
     """
     name, rows = _open(spec, beside)
-    found: dict[str, Prompt] = {}
+    seen: set[int] = set()
     count = 0
-    for where, row in rows:
-        try:
-            prompt = Prompt.of(_conversation(row), kind, f"{spec}{where}")
-        except InputError as error:
-            raise InputError(f"{name}{where}: {error}") from None
-        found.setdefault(prompt.id, prompt)
-        count += 1
-    if not found:
+
+    def new() -> Iterator[Prompt]:
+        nonlocal count
+        for where, row in rows:
+            try:
+                prompt = Prompt.of(_conversation(row), kind, f"{spec}{where}")
+            except InputError as error:
+                raise InputError(f"{name}{where}: {error}") from None
+            count += 1
+            if (number := int(prompt.id, 16)) not in seen:
+                seen.add(number)
+                yield prompt
+
+    prompts = Prompts.of(new())
+    if not prompts:
         raise InputError(f"{name}: holds no prompts; expected one a line or row")
-    return PromptSet(tuple(found.values()), count - len(found))
+    return PromptSet(prompts, count - len(prompts))
 
 
-def split(prompts: Iterable[Prompt], held_out: float) -> tuple[list[Prompt], list[Prompt]]:
+def split(prompts: Prompts, held_out: float) -> tuple[Prompts, Prompts]:
     """Prompts for training and held-out prompts, about a share `held_out` of all.
 
     The hash of a prompt's id alone decides where it goes, so other prompts and their order change nothing. Both
     lists are in the order of that hash: their first n are a varied sample.
     """
-    shuffled = sorted(prompts, key=lambda prompt: (_place(prompt), prompt.id))
-    kept_out = [prompt for prompt in shuffled if _place(prompt) < held_out]
-    return shuffled[len(kept_out) :], kept_out
+    keys = [(_place(name) << 64) + int(name, 16) for name in prompts.ids]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    kept_out = sum(key >> 64 < held_out * 2**32 for key in keys)
+    return prompts.at(order[kept_out:]), prompts.at(order[:kept_out])
 
 
-def _place(prompt: Prompt) -> float:
-    """A number in [0, 1) that depends on the prompt's id alone."""
-    return int(digest(["split", prompt.id])[:8], 16) / 2**32
+def _place(name: str) -> int:
+    """A number in [0, 2**32) that depends on a prompt's id alone."""
+    return int(digest(["split", name])[:8], 16)
 
 
 def _conversation(row: dict[str, Any]) -> tuple[Message, ...]:

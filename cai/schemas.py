@@ -8,7 +8,6 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from cai.config import Recipe
 from cai.constitution import Constitution
@@ -45,7 +44,7 @@ def documented(config: type[BaseModel]) -> str:
 def _lines(config: type[BaseModel], depth: int) -> Iterator[str]:
     indent = "  " * depth
     for name, field in config.model_fields.items():
-        nested = list(_models(field.annotation))
+        nested = [] if _optional(field) else list(_models(field.annotation))
         mark = " [knob]" if role_of(config, name) == "knob" else ""
         yield f"{indent}# {field.description}{mark}"
         if not nested:
@@ -58,6 +57,11 @@ def _lines(config: type[BaseModel], depth: int) -> Iterator[str]:
             yield from _lines(kind, depth + 1)
 
 
+def _optional(field: FieldInfo) -> bool:
+    """Whether a group may be left out: the settings that it would have stand elsewhere in full."""
+    return type(None) in get_args(field.annotation)
+
+
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     """The config classes a field's type names."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -68,9 +72,9 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.is_required() or field.default is PydanticUndefined:
+    if field.is_required():
         return "<required>"
-    return json.dumps(field.default)
+    return json.dumps(field.get_default(call_default_factory=True))
 
 
 def _bounds(field: FieldInfo) -> str:

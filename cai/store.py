@@ -3,6 +3,7 @@
     runs/<run>/run.json                    which step folder each stage of this run uses
     runs/<run>/<stage>-<digest8>/spec.json what the step is: settings, parents, digests, versions
                                  items.jsonl, metrics.jsonl, log.txt, model/, checkpoints/
+                                 failures.jsonl  items that the last attempt could not complete
                                  DONE      written last: its existence means the step is complete
 
 A torn last line (a process killed in the middle of a write) is dropped on resume. Whole files are written beside
@@ -16,7 +17,8 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +27,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from cai.errors import StoreError
+from cai.index import Index
 from cai.records import Record
 
 Item = TypeVar("Item", bound=Record)
@@ -54,23 +57,27 @@ class StepFolder:
         return read_json(path) if path.is_file() else {}
 
     def begin(self, spec: dict[str, Any]) -> None:
-        """Makes the folder and says what it holds; an earlier attempt's spec is kept."""
+        """Makes the folder and says what it holds; an earlier attempt's spec is kept, its failures are not."""
         with _explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         if not (self.path / "spec.json").is_file():
             write_json(self.path / "spec.json", spec)
+        if (self.path / "failures.jsonl").is_file():
+            write_text(self.path / "failures.jsonl", "")
 
     def records(self, kind: type[Item]) -> Iterator[Item]:
         """The stored records in the order they were written. Raises StoreError with file and line on a bad one."""
         for number, line in self._lines("items.jsonl"):
-            try:
-                yield kind.model_validate_json(line)
-            except ValidationError as error:
-                detail = error.errors(include_url=False)[0]["msg"]
-                where = f"{self.path / 'items.jsonl'}:{number}"
-                raise StoreError(
-                    f"{where}: not a {kind.__name__} record ({detail}); delete {self.path} to redo it"
-                ) from None
+            yield self._record(kind, number, line)
+
+    def index(self, kind: type[Item], key: Callable[[Item], str]) -> Index[Item]:
+        """The stored records by `key`, to be read when they are asked for. Raises StoreError as `records`."""
+        places: dict[str, array[int]] = {}
+        start = 0
+        for number, line in self._lines("items.jsonl"):
+            places.setdefault(key(self._record(kind, number, line)), array("Q")).append(start)
+            start += len(line)
+        return Index(self.path / "items.jsonl", kind, places)
 
     def count(self) -> int:
         """How many records are stored."""
@@ -79,6 +86,10 @@ class StepFolder:
     def append(self, record: Record) -> None:
         """Adds one record."""
         self._append("items.jsonl", record.model_dump_json())
+
+    def failure(self, row: dict[str, Any]) -> None:
+        """Adds one item that could not be completed in this attempt."""
+        self._append("failures.jsonl", json.dumps(row))
 
     def metric(self, row: dict[str, Any]) -> None:
         """Adds one row of metrics."""
@@ -108,6 +119,16 @@ class StepFolder:
             os.close(descriptor)
         self._appending.clear()
 
+    def _record(self, kind: type[Item], number: int, line: bytes) -> Item:
+        try:
+            return kind.model_validate_json(line)
+        except ValidationError as error:
+            detail = error.errors(include_url=False)[0]["msg"]
+            where = f"{self.path / 'items.jsonl'}:{number}"
+            raise StoreError(
+                f"{where}: not a {kind.__name__} record ({detail}); delete {self.path} to redo it"
+            ) from None
+
     def _row(self, number: int, line: bytes) -> dict[str, Any]:
         try:
             return json.loads(line)
@@ -130,12 +151,9 @@ class StepFolder:
         data = (line + "\n").encode("utf-8", "surrogatepass")
         with _explained(self.path / name):
             descriptor = self._appending.get(name) or self._open(name)
-            start = os.fstat(descriptor).st_size
-            try:
-                _write_all(descriptor, data)
-            except OSError:
-                os.ftruncate(descriptor, start)
-                raise
+            written = os.write(descriptor, data)
+            if written < len(data):  # a disk that is nearly full, or a signal
+                _write_rest(descriptor, data, written)
 
     def _open(self, name: str) -> int:
         path = self.path / name
@@ -250,18 +268,20 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
-def group(records: Iterable[Item], key: Callable[[Item], str]) -> dict[str, list[Item]]:
-    """Records by key, in order."""
-    groups: dict[str, list[Item]] = {}
-    for record in records:
-        groups.setdefault(key(record), []).append(record)
-    return groups
-
-
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def _write_rest(descriptor: int, data: bytes, written: int) -> None:
+    """Writes what is left of a line, or takes all of it back."""
+    start = os.fstat(descriptor).st_size - written
+    try:
+        _write_all(descriptor, data[written:])
+    except OSError:
+        os.ftruncate(descriptor, start)
+        raise
 
 
 def _flush(path: Path) -> None:

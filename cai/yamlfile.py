@@ -20,6 +20,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 MAX_NODES = 200_000
 
+SECRET = "secret"
+"""The type of a mistake whose value is not to be shown."""
+
 
 class _Loader(yaml.SafeLoader):
     """Scalars by YAML 1.2's core schema: `2e-5` is a number, `no` and `on` are words."""
@@ -92,11 +95,14 @@ class YamlFile:
             return model.model_validate(self.data)
         except ValidationError as error:
             mistakes = error.errors(include_url=False)
-            found = [self._explain(model, details) for details in mistakes if not _follows(details, mistakes)]
+            own = [details for details in mistakes if not self._inherited(details, mistakes)]
+            found = [self._explain(model, details) for details in own if not _follows(details, mistakes)]
             raise InputError("\n".join(dict.fromkeys(found))) from None
 
     def _explain(self, model: type[BaseModel], details: Any) -> str:
         location = self._in_file(details["loc"])
+        if details["type"] == "union_tag_invalid":
+            return self._unknown_tag(location, details["ctx"])
         if details["type"] == "extra_forbidden":
             return self._at(location, _unknown_key(str(location[-1]), _known_keys(model, details["loc"])))
         if details["type"] == "missing":
@@ -105,8 +111,21 @@ class YamlFile:
             return self._at(location, f"the key {details['ctx']['discriminator']} is required here and missing")
         message = details["msg"].removeprefix("Value error, ")
         found = details.get("input")
-        shown = f" (found {found!r})" if isinstance(found, str | int | float | bool | type(None)) else ""
+        plain = isinstance(found, str | int | float | bool | type(None)) and details["type"] != SECRET
+        shown = f" (found {found!r})" if plain else ""
         return self._at(location, message[:1].lower() + message[1:] + shown)
+
+    def _unknown_tag(self, location: Location, context: dict[str, Any]) -> str:
+        tag = context["discriminator"].strip("'")
+        return self._at((*location, tag), f"expected one of {context['expected_tags']} (found {context['tag']!r})")
+
+    def _inherited(self, details: Any, mistakes: list[Any]) -> bool:
+        """Whether a mistake is that of a value which stands elsewhere in the file, and was copied from there."""
+        same = [other for other in mistakes if all(other[key] == details[key] for key in ("type", "msg", "input"))]
+        return not self._stands(details) and any(self._stands(other) for other in same)
+
+    def _stands(self, details: Any) -> bool:
+        return self._in_file(details["loc"]) in self.lines
 
     def _in_file(self, location: Location) -> Location:
         """Drops the union tags that pydantic puts into a location and the file does not have."""
@@ -141,7 +160,10 @@ def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
 
 def _children(schema: dict[str, Any], node: dict[str, Any], part: str | int) -> Iterator[dict[str, Any]]:
     for leaf in _expand(schema, node):
-        if isinstance(part, int) and "items" in leaf:
+        tagged = leaf.get("discriminator", {}).get("mapping", {})
+        if part in tagged:
+            yield {"$ref": tagged[part]}
+        elif isinstance(part, int) and "items" in leaf:
             yield leaf["items"]
         elif part in leaf.get("properties", {}):
             yield leaf["properties"][part]

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cai.chat import find_model, talk
+from cai.chat import Found, find_model, talk
 from cai.config import load_recipe
-from cai.engine_config import EngineConfig
+from cai.engine_config import EngineConfig, TransformersEngine
 from cai.engines.base import Request
 from cai.errors import InputError
 from cai.models import ModelConfig
@@ -104,24 +104,54 @@ def store(runs: Path, *stages: str, models: tuple[str, ...] = ("sft", "rl"), ove
 @pytest.mark.parametrize("name", [TINY, "smollm2-135m", "owner/name", "./folder"])
 def test_any_other_name_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
     store(tmp_path, "sft")
-    assert find_model(name, tmp_path) == (ModelConfig(model=name), None)
+    assert find_model(name, tmp_path) == Found(ModelConfig(model=name))
 
 
 def test_a_folder_comes_before_a_run_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store(tmp_path, "sft")
     (tmp_path / "mine" / "sft").mkdir()
-    assert find_model("mine/sft", tmp_path) == (ModelConfig(model="mine/sft"), None)
+    assert find_model("mine/sft", tmp_path) == Found(ModelConfig(model="mine/sft"))
 
 
 def test_a_stage_of_a_run_is_its_checkpoint_in_the_dialect_it_was_trained_in(tmp_path: Path) -> None:
     overrides = ["models.pretrained={use: assistant, dialect: transcript}", "templates=own"]
     store(tmp_path, "sft", "rl", overrides=overrides)
-    model, templates = find_model("mine/rl", tmp_path)
-    assert model.dialect == "transcript"
-    assert StepFolder(Path(model.model).parent).done
-    assert Path(model.model).parent.name.startswith("rl-")
-    assert templates == Path("own")
+    found = find_model("mine/rl", tmp_path)
+    assert found.model.dialect == "transcript"
+    assert StepFolder(Path(found.model.model).parent).done
+    assert Path(found.model.model).parent.name.startswith("rl-")
+    assert found.templates == Path("own")
+
+
+@pytest.mark.parametrize(
+    ("engine", "used"),
+    [
+        ("{type: transformers, dtype: bfloat16, device: cpu, cache: c}", {"dtype": "bfloat16", "device": "cpu"}),
+        ("{type: vllm, dtype: float16, quantization: fp8}", {"dtype": "float16"}),
+        ("{type: scripted}", {}),
+    ],
+)
+@pytest.mark.parametrize("at", ["engine", "models.pretrained"])
+def test_a_model_of_a_run_is_opened_as_the_run_opens_it_as_far_as_a_talk_needs(
+    tmp_path: Path, engine: str, used: dict[str, str], at: str
+) -> None:
+    override = f"engine={engine}" if at == "engine" else f"models.pretrained={{use: assistant, engine: {engine}}}"
+    store(tmp_path, "sft", overrides=[override])
+    assert find_model("mine/sft", tmp_path).engine == TransformersEngine.model_validate(
+        {"type": "transformers", **used}
+    )
+
+
+def test_a_dialect_that_is_asked_for_comes_before_that_of_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parrots: dict[str, Parrot]
+) -> None:
+    store(tmp_path, "sft", overrides=["models.pretrained={use: assistant, dialect: transcript}"])
+    for dialect, spoken in (("chat", "chat"), ("transcript", "transcript"), (None, "transcript")):
+        parrots.clear()
+        said(monkeypatch, "hi\n", "mine/sft", runs=tmp_path, dialect=dialect)
+        (parrot,) = parrots.values()
+        assert ("Human: hi" in parrot.asked[0].prompt.text) == (spoken == "transcript")
 
 
 @pytest.mark.parametrize(
@@ -192,6 +222,7 @@ def test_settings_reach_the_engine(monkeypatch: pytest.MonkeyPatch, parrots: dic
     [
         ({"max_tokens": 0}, "--max-tokens: max_tokens: input should be greater than or equal to 1 (found 0)"),
         ({"temperature": -1.0}, "--temperature: temperature: input should be greater than or equal to 0"),
+        ({"dialect": "latin"}, "--dialect: dialect: input should be 'chat' or 'transcript' (found 'latin')"),
         ({"temperature": float("nan")}, "--temperature: temperature: input should be a finite number"),
     ],
 )

@@ -265,7 +265,7 @@ def test_an_unknown_schema_lists_those_there_are(cai: Cai) -> None:
         (("smoke", "rl.stepz=3"), "override 'rl.stepz=3': rl.stepz: unknown key; did you mean 'steps'?"),
         (("smoke", "rl.steps=many"), "override 'rl.steps=many': rl.steps: input should be a valid integer"),
         (("smoke", "rl.steps"), "override 'rl.steps': expected key=value, such as rl.steps=20"),
-        (("smoke", "engine.type=vlm"), "engine: input tag 'vlm' found using 'type' does not match any of"),
+        (("smoke", "engine.type=vlm"), "override 'engine.type=vlm': engine.type: expected one of 'auto', 'vllm'"),
         (("smoke", "prompts.harmful=empty.txt"), "empty.txt: holds no prompts; expected one a line or row"),
         (("smoke", "constitution=clashes.yaml"), "clashes.yaml:5: principles.1.id: the id 'a' is taken on line 3"),
         (("smoke", "revise.few_shot=99"), "few_shot: 99 examples asked for, few_shot/critique_revision holds 5"),
@@ -320,6 +320,20 @@ def test_a_second_run_does_nothing_again(scripted: Cai) -> None:
     assert "items," not in result.out
 
 
+def test_a_run_says_how_far_off_its_plan_was(cai: Cai) -> None:
+    arguments = ("run", "smoke", "--until", "sft")
+    first = cai(*arguments).out
+    assert re.search(r"stage +┃ seconds +┃ items +┃ tokens +┃ tokens/s +┃ prefix cache +┃ planned +┃ off by", first)
+    assert re.search(r"^│ sft +│ .*│ [\d.]+ +│ [\d.]+ x +│$", first, flags=re.M)
+    told = r"^planned: [\d.]+ s for what ran; it took [\d.]+ s, [\d.]+ times that\."
+    assert re.search(
+        told + " The plan had only built-in rates, since no run like this one was here before", first, re.M
+    )
+    again = cai(*arguments, "sft.epochs=2").out
+    assert re.search(told + "$", again, flags=re.M)
+    assert "planned:" not in cai(*arguments).out, "nothing was run"
+
+
 def test_an_override_changes_the_stage_it_belongs_to(scripted: Cai) -> None:
     result = scripted("run", "smoke", "revise.rounds=1", "--until", "revise")
     assert re.findall(r"^(\w+): done before", result.out, flags=re.M) == ["respond"]
@@ -342,7 +356,7 @@ def test_a_missing_model_is_told_and_nothing_half_written_stands_in_the_way(
     cai: Cai, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("cai.pipeline.open_engine", lambda config, model: resolve(model.model))
+        patched.setattr("cai.engines.pool.open_engine", lambda config, model, share: resolve(model.model))
         result = cai("run", "smoke", "models.assistant=nope", "--until", "respond")
     assert result.code == 5
     assert "no model 'nope': not an alias (smollm2-135m, tiny-random), not a folder" in result.err
@@ -403,7 +417,14 @@ def test_a_plan_of_an_unknown_model_says_what_it_cannot_know(cai: Cai) -> None:
     assert "memory: unknown" in out
     assert re.search(r"^time left: unknown", out, flags=re.M)
     assert re.search(r"^disk: unknown more", out, flags=re.M)
-    assert "assistant: owner/[bold]name" in out
+    for part in ("assistant", "helpful", "feedback", "pretrained"):
+        assert f"{part}: owner/[bold]name, engine: transformers" in out
+
+
+def test_a_plan_names_the_engine_of_each_part(cai: Cai) -> None:
+    out = cai("plan", "smoke", "models.feedback={model: big, engine: {type: openai, base_url: 'http://h'}}").out
+    assert "feedback: big, engine: openai" in out
+    assert "assistant: tiny-random, engine: scripted" in out
 
 
 # Runs on disk.
@@ -414,6 +435,8 @@ def test_show_tells_states_and_counts(scripted: Cai) -> None:
     states = dict(re.findall(r"^│ (\w+) +│ (to do|begun|done) ", out, flags=re.M))
     assert states == {stage: "done" if stage in ("respond", "revise") else "to do" for stage in STAGES}
     assert re.search(r"revise +│ done +│ 24 ", out)
+    assert re.search(r"seconds +┃ tokens/s +┃ prefix cache", out)
+    assert re.search(r"^│ revise +│ done +│ 24 +│ [\d.]+ +│ [\d,]+ +│ 0% +│", out, flags=re.M)
     assert "verdicts unparsed: 0" in out
 
 

@@ -93,8 +93,16 @@ class Constant:
 
 def walk(stage: AnyStage, items: Sequence[Prompt]) -> list[Record]:
     stored: list[Record] = []
-    asyncio.run(local.run(items, stage, {}, lambda item: item.id, stored.append, lambda: None, 8))  # type: ignore[attr-defined]
+    failed: list[Any] = []
+    asyncio.run(
+        local.run(items, stage, {}, _id, stored.append, lambda new: None, lambda *failure: failed.append(failure), 8)
+    )
+    assert failed == []
     return stored
+
+
+def _id(item: Any) -> str:
+    return item.id
 
 
 # A run's real numbers.
@@ -271,3 +279,69 @@ def test_the_rate_of_an_unlike_or_empty_run_is_not_taken(
     assert works(loaded, tmp_path)["revise"].seconds == assumed
     assert assumed is not None
     assert math.isfinite(assumed)
+
+
+def test_a_time_says_whether_it_was_measured(tmp_path: Path) -> None:
+    loaded = material(REAL)
+    spec = {"recipe": loaded.recipe.model_dump()}
+    mark_done(StepFolder(tmp_path / "old" / "revise-00000000"), {"seconds": 10.0, "tokens": 70}, spec)
+    found = works(loaded, tmp_path)
+    assert [stage for stage, work in found.items() if work.measured] == ["revise"]
+
+
+PARTS = {"respond": "helpful", "revise": "assistant", "compare": "feedback", "evaluate": "pretrained"}
+
+
+@pytest.mark.parametrize(("stage", "part"), PARTS.items())
+def test_the_rate_taken_is_that_of_the_part_that_a_stage_asks(tmp_path: Path, stage: str, part: str) -> None:
+    """Another model or engine in any other part is no matter, and in that part it is."""
+    loaded = material(REAL)
+    spec = {"recipe": loaded.recipe.model_dump()}
+    mark_done(StepFolder(tmp_path / "old" / f"{stage}-00000000"), {"seconds": 10.0, "tokens": 70}, spec)
+    own = {"model": "smollm2-135m"}, {"use": "assistant", "engine": {"type": "scripted", "latency": 1.0}}
+    for other in ("helpful", "assistant", "feedback", "pretrained"):
+        for settings in own if other != "assistant" else own[:1]:
+            kept = {name: {"model": "tiny-random"} for name in ("helpful", "assistant", "feedback", "pretrained")}
+            models = json.dumps({**kept, other: settings})
+            found = works(material(REAL, f"models={models}"), tmp_path)[stage]
+            asked = {part, "pretrained"} if stage == "compare" else {part}
+            assert found.measured == (other not in asked), (other, settings)
+
+
+@pytest.mark.parametrize("stage", sorted(TRAINING))
+def test_how_fast_a_model_trains_depends_on_it_and_not_on_an_engine(tmp_path: Path, stage: str) -> None:
+    loaded = material(REAL)
+    spec = {"recipe": loaded.recipe.model_dump()}
+    mark_done(StepFolder(tmp_path / "old" / f"{stage}-00000000"), {"seconds": 10.0, "tokens": 70}, spec)
+    assert works(material("engine={type: scripted}"), tmp_path)[stage].measured
+    assert works(material("models.feedback=owner/name"), tmp_path)[stage].measured
+    assert not works(material("models.pretrained=smollm2-135m"), tmp_path)[stage].measured
+
+
+def test_a_judge_on_a_server_takes_an_unknown_time_until_it_was_measured(tmp_path: Path) -> None:
+    judge = "models.feedback={model: big, engine: {type: openai, base_url: 'http://h'}}"
+    loaded = material(REAL, judge)
+    assert works(loaded, tmp_path)["compare"].seconds is None
+    assert works(loaded, tmp_path)["revise"].seconds
+    spec = {"recipe": loaded.recipe.model_dump()}
+    mark_done(StepFolder(tmp_path / "old" / "compare-00000000"), {"seconds": 10.0, "tokens": 70}, spec)
+    work = works(loaded, tmp_path)["compare"]
+    assert work.seconds == pytest.approx(work.tokens / 7)
+
+
+def test_a_run_of_another_version_of_cai_is_passed_over(tmp_path: Path) -> None:
+    loaded = material(REAL)
+    for number, recipe in enumerate(({"gone": 1}, None, {**loaded.recipe.model_dump(), "engine": {"type": "gone"}})):
+        folder = StepFolder(tmp_path / "old" / f"revise-0000000{number}")
+        mark_done(folder, {"seconds": 1.0, "tokens": 7}, {"recipe": recipe})
+    assert not works(loaded, tmp_path)["revise"].measured
+
+
+def test_many_prompts_are_counted_by_some_of_them(tmp_path: Path) -> None:
+    def counted(lines: Sequence[str]) -> int:
+        source = tmp_path / f"{len(lines)}.txt"
+        source.write_text("\n".join(lines))
+        return works(material(f"prompts.helpful={source}", "prompts.limit=~"), tmp_path)["respond"].prompt_tokens
+
+    lines = [f"number {number} " + "word " * (number % 7) for number in range(12_000)]
+    assert counted(lines) == pytest.approx(10 * counted(lines[:1200]), rel=0.05)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from cai.config import Recipe
-from cai.identity import canonical_json, digest, identity, identity_of, knob, role_of, seed_of
+from cai.identity import canonical_json, digest, digest_all, identity, identity_of, knob, role_of, seed_of
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -149,3 +149,8 @@ def test_a_knob_of_a_recipe_leaves_its_digest_alone_and_a_setting_does_not() -> 
 def test_an_undeclared_field_is_an_error_that_names_it() -> None:
     with pytest.raises(TypeError, match=r"Undeclared\.width must be declared"):
         identity_of(Undeclared())
+
+
+@given(st.lists(st.text() | st.integers() | st.lists(st.text(), max_size=3), max_size=6))
+def test_the_digest_of_values_that_come_one_by_one_is_that_of_their_list(values: list[Any]) -> None:
+    assert digest_all(iter(values)) == digest(values)

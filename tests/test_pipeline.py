@@ -1,21 +1,26 @@
 """The whole pipeline on scripted replies and a tiny random model: every stage, every file, nothing done twice."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+import cai.engines.pool
 import cai.pipeline
 from cai.config import Recipe, load_recipe
-from cai.errors import CaiError
+from cai.engines.base import Request
+from cai.engines.scripted import ScriptedBackend
+from cai.errors import CaiError, EngineError, ItemFailed
+from cai.findings import dropped
 from cai.material import Material
 from cai.pipeline import MODELS, run
 from cai.plan import STAGES, Step, plan
 from cai.progress import Reporter
-from cai.records import Answer, Comparison, Measurement, Revision, RoundScore
+from cai.prompts import Rendered
+from cai.records import Answer, Comparison, Completion, Measurement, Revision, RoundScore
 from cai.store import RunFolder
 
 QUIET = Console(quiet=True)
@@ -80,7 +85,7 @@ def test_a_second_run_asks_no_engine_and_trains_nothing(
     def refuse(*_: Any) -> Any:
         raise AssertionError("a finished recipe opened an engine or ran a stage")
 
-    monkeypatch.setattr(cai.pipeline, "open_engine", refuse)
+    monkeypatch.setattr(cai.engines.pool, "open_engine", refuse)
     monkeypatch.setattr(cai.pipeline, "_run_step", refuse)
     again = run_smoke(root)
     assert {stage: step.digest for stage, step in again.items()} == {s: step.digest for s, step in steps.items()}
@@ -121,3 +126,144 @@ def test_run_json_holds_the_resolved_recipe(finished: tuple[Path, dict[str, Step
     root, _ = finished
     saved = json.loads((root / "smoke" / "run.json").read_text("utf-8"))["recipe"]
     assert Recipe.model_validate(saved) == load_recipe("smoke")
+
+
+# Items that fail.
+
+
+class Failing(ScriptedBackend):
+    """Refuses the prompts that `refuses` picks, by their text."""
+
+    refuses: Callable[[str], bool] = staticmethod(lambda text: False)
+    asked = 0
+
+    async def generate(self, request: Request) -> Completion:
+        type(self).asked += 1
+        self._check(request.prompt)
+        return await super().generate(request)
+
+    async def score(self, prompt: Rendered, labels: Sequence[str]) -> list[float]:
+        self._check(prompt)
+        return await super().score(prompt, labels)
+
+    def _check(self, prompt: Rendered) -> None:
+        if type(self).refuses(" ".join(message.content for message in prompt.messages)):
+            raise ItemFailed("a prompt of 9000 tokens is too long")
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> type[Failing]:
+    engine = type("Failing", (Failing,), {})
+    monkeypatch.setattr(cai.engines.pool, "open_engine", lambda config, *_: engine(config))
+    return engine
+
+
+def refuse(engine: type[Failing], refuses: Callable[[str], bool]) -> None:
+    engine.refuses, engine.asked = staticmethod(refuses), 0
+
+
+def revise(root: Path, *overrides: str) -> Step:
+    recipe = load_recipe("smoke", list(overrides))
+    return run(Material(recipe), RunFolder(root, "smoke"), Reporter(QUIET), until="revise")["revise"]
+
+
+def failures(root: Path) -> list[dict[str, str]]:
+    (path,) = root.glob("smoke/revise-*/failures.jsonl")
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def harmful(*overrides: str) -> list[Any]:
+    return list(Material(load_recipe("smoke", list(overrides))).prompts["harmful"].train)
+
+
+def test_items_that_fail_stop_the_stage_at_its_end_and_are_asked_again(tmp_path: Path, failing: type[Failing]) -> None:
+    lost = [prompt.messages[0].content for prompt in harmful()[2:5]]
+    refuse(failing, lambda text: "Revision request" in text and any(question in text for question in lost))
+    with pytest.raises(EngineError) as caught:
+        revise(tmp_path, "revise.few_shot=0")
+    (folder,) = tmp_path.glob("smoke/revise-*")
+    assert str(caught.value) == (
+        "revise: 3 of 8 items failed (first: a prompt of 9000 tokens is too long); run the same command again to ask "
+        f"those again, or allow some with failures=0.38; failures.jsonl in {folder} lists them"
+    )
+    assert caught.value.exit_code == 5
+    assert not (folder / "DONE").exists()
+    assert {row["id"] for row in failures(tmp_path)} == {prompt.id for prompt in harmful()[2:5]}
+    assert all(row["error"] == "a prompt of 9000 tokens is too long" and row["time"] for row in failures(tmp_path))
+    assert (folder / "items.jsonl").read_bytes().count(b"\n") == 5 * 3 + 3, "first answers stay stored"
+    refuse(failing, lambda text: False)
+    step = revise(tmp_path, "revise.few_shot=0")
+    assert failing.asked == 3 * 4, "only the rounds that were missing are asked"
+    assert failures(tmp_path) == []
+    assert step.folder.done and step.folder.summary["failed"] == 0
+    assert len({record.id for record in step.folder.records(Revision)}) == 8 * 3
+
+
+@pytest.mark.parametrize(("share", "done"), [("0.24", False), ("0.25", True), ("0.9", True)])
+def test_a_share_of_the_items_may_fail(tmp_path: Path, failing: type[Failing], share: str, done: bool) -> None:
+    lost = [prompt.messages[0].content for prompt in harmful()[:2]]
+    refuse(failing, lambda text: any(question in text for question in lost))
+    if not done:
+        with pytest.raises(EngineError, match="2 of 8 items failed"):
+            revise(tmp_path, f"failures={share}")
+        return
+    step = revise(tmp_path, f"failures={share}")
+    assert step.folder.summary["failed"] == len(failures(tmp_path)) == 2
+    refuse(failing, lambda text: False)
+    assert revise(tmp_path).folder.summary["failed"] == 2, "a knob: a stage that is done is not run again"
+    assert failing.asked == 0
+
+
+def test_a_dead_engine_is_not_asked_for_every_item(tmp_path: Path, failing: type[Failing]) -> None:
+    refuse(failing, lambda text: True)
+    with pytest.raises(EngineError) as caught:
+        revise(tmp_path, "prompts.limit=100", "engine.concurrency=4", "failures=0.9")
+    assert str(caught.value) == (
+        "respond: the first 16 items to end all failed (first: a prompt of 9000 tokens is too long); "
+        "mend that and run the same command again"
+    )
+    assert 16 <= failing.asked < 16 + 4, "those in flight come on top"
+
+
+def test_an_engine_that_answered_once_is_asked_to_the_end(tmp_path: Path, failing: type[Failing]) -> None:
+    kept = harmful("prompts.limit=40")[0].messages[0].content
+    ours = [prompt.messages[0].content for prompt in harmful("prompts.limit=40")[1:]]
+    refuse(failing, lambda text: kept not in text and any(question in text for question in ours))
+    with pytest.raises(EngineError, match=r"39 of 40 items failed .*allow some with failures=0\.98"):
+        revise(tmp_path, "prompts.limit=40", "engine.concurrency=1", "revise.few_shot=0")
+
+
+def test_what_was_complete_before_is_no_sign_of_life(tmp_path: Path, failing: type[Failing]) -> None:
+    lost = [prompt.messages[0].content for prompt in harmful("prompts.limit=60")[2:]]
+    refuse(failing, lambda text: any(question in text for question in lost))
+    with pytest.raises(EngineError, match="58 of 60 items failed"):
+        revise(tmp_path, "prompts.limit=60", "engine.concurrency=1", "revise.few_shot=0")
+    refuse(failing, lambda text: True)
+    with pytest.raises(EngineError, match="the first 16 items to end all failed"):
+        revise(tmp_path, "prompts.limit=60", "engine.concurrency=1", "revise.few_shot=0")
+
+
+def test_a_run_goes_on_to_its_report_without_the_items_that_failed(tmp_path: Path, failing: type[Failing]) -> None:
+    """Whole chains, rounds of chains, comparisons and measurements are missing, and said to be."""
+    recipe = load_recipe("smoke", ["failures=0.5", "revise.few_shot=0"])
+    material = Material(recipe)
+    chains = [prompt.messages[0].content for prompt in material.prompts["harmful"].train]
+    held_out = [prompt.messages[0].content for prompt in material.prompts["helpful"].held_out]
+
+    def refuses(text: str) -> bool:
+        late = "Revision request" in text and chains[1] in text
+        judged = "Options" in text and chains[2] in text
+        return late or judged or chains[0] in text or held_out[0] in text
+
+    refuse(failing, refuses)
+    steps = run(material, RunFolder(tmp_path, "smoke"), Reporter(QUIET))
+    told = dropped(material, steps, list(steps["compare"].folder.records(Comparison)))
+    failed = {name: count for name, count in told.items() if "failed" in name}
+    assert failed == {
+        "revise: items failed": 2,
+        "compare: items failed": 2,
+        "evaluate: items failed": 3,
+    }
+    page = (steps["report"].folder.path / "report.html").read_text("utf-8")
+    assert all(name in page for name in failed)
+    assert len(list(steps["score_rounds"].folder.records(RoundScore))) == 6 * 3 + 1

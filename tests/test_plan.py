@@ -54,6 +54,7 @@ STRINGS: dict[Place, str] = {
     ("constitution",): "other_constitution.yaml",
     ("templates",): "templates",
     ("models", "assistant", "model"): "smollm2-135m",
+    ("models", "helpful", "model"): "smollm2-135m",
     ("models", "feedback", "model"): "smollm2-135m",
     ("models", "pretrained", "model"): "smollm2-135m",
     ("prompts", "harmful"): "helpful.txt",
@@ -68,12 +69,18 @@ FIRST: dict[Place, set[str]] = {
     ("seed",): {*EVERY},
     ("constitution",): {"revise", "compare"},
     ("templates",): {"respond", "revise", "sft", "compare"},
-    ("models", "assistant", "model"): {"respond", "revise"},
-    ("models", "assistant", "dialect"): {"respond", "revise"},
+    ("models", "assistant", "model"): {"revise"},
+    ("models", "assistant", "dialect"): {"revise"},
+    ("models", "assistant", "system"): {"revise"},
+    ("models", "helpful", "model"): {"respond"},
+    ("models", "helpful", "dialect"): {"respond"},
+    ("models", "helpful", "system"): {"respond"},
     ("models", "feedback", "model"): {"compare"},
     ("models", "feedback", "dialect"): {"compare"},
+    ("models", "feedback", "system"): {"compare"},
     ("models", "pretrained", "model"): {"sft"},
     ("models", "pretrained", "dialect"): {"sft"},
+    ("models", "pretrained", "system"): {"sft"},
     ("engine", "dtype"): SPEAKING,
     ("prompts", "harmful"): {"revise", "compare", "rl", "evaluate"},
     ("prompts", "helpful"): {"respond", "rl", "evaluate"},
@@ -107,6 +114,8 @@ def other(place: Place, group: BaseModel) -> Any:
         return next((choice for choice in typing.get_args(annotation) if choice != value), None)
     if place in STRINGS:
         return STRINGS[place]
+    if place[-1] == "system":
+        return "Be brief."
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):

@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cai.errors import InputError, MissingExtra
+from cai.identity import digest
 from cai.questions import COLUMNS, PromptSet, load_prompts, split
 from cai.records import Message, Prompt
+from cai.spool import Prompts
 from cai.transcripts import from_messages, from_transcript
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
@@ -400,8 +402,12 @@ def test_the_hub_without_datasets_names_the_extra(monkeypatch: pytest.MonkeyPatc
 # The split.
 
 
-def prompts(count: int) -> list[Prompt]:
+def asked(count: int) -> list[Prompt]:
     return [Prompt.of((Message(role="user", content=f"q{index}"),), "harmful", "test") for index in range(count)]
+
+
+def prompts(count: int) -> Prompts:
+    return Prompts.of(asked(count))
 
 
 def ids(found: Sequence[Prompt]) -> list[str]:
@@ -409,12 +415,12 @@ def ids(found: Sequence[Prompt]) -> list[str]:
 
 
 @settings(max_examples=30)
-@given(st.permutations(prompts(30)), st.integers(1, 30), st.floats(0.01, 0.99))
+@given(st.permutations(asked(30)), st.integers(1, 30), st.floats(0.01, 0.99))
 def test_where_a_prompt_goes_depends_on_its_id_alone(shuffled: list[Prompt], count: int, held_out: float) -> None:
     train, kept = split(prompts(30), held_out)
     assert sorted(ids(train) + ids(kept)) == sorted(ids(prompts(30)))
-    assert split(shuffled, held_out) == (train, kept)
-    some_train, some_kept = split(shuffled[:count], held_out)
+    assert split(Prompts.of(shuffled), held_out) == (train, kept)
+    some_train, some_kept = split(Prompts.of(shuffled[:count]), held_out)
     chosen = set(ids(shuffled[:count]))
     assert some_train == [prompt for prompt in train if prompt.id in chosen]
     assert some_kept == [prompt for prompt in kept if prompt.id in chosen]
@@ -442,8 +448,60 @@ def test_the_first_of_each_list_are_a_varied_sample() -> None:
 
 
 def test_a_prompt_given_twice_goes_to_one_side() -> None:
-    train, kept = split(prompts(8) * 2, 0.5)
+    train, kept = split(Prompts.of(asked(8) * 2), 0.5)
     assert not set(ids(train)) & set(ids(kept))
+
+
+# As they were while all prompts were held.
+
+
+def plainly(rows: Sequence[dict[str, Any]], kind: Any, sources: Sequence[str]) -> list[Prompt]:
+    """Every prompt once, in the order of the rows."""
+    found: dict[str, Prompt] = {}
+    for row, source in zip(rows, sources, strict=True):
+        prompt = Prompt.of((Message(role="user", content=row["prompt"].strip()),), kind, source)
+        found.setdefault(prompt.id, prompt)
+    return list(found.values())
+
+
+def plain_split(found: Sequence[Prompt], held_out: float) -> tuple[list[Prompt], list[Prompt]]:
+    def place(prompt: Prompt) -> float:
+        return int(digest(["split", prompt.id])[:8], 16) / 2**32
+
+    shuffled = sorted(found, key=lambda prompt: (place(prompt), prompt.id))
+    kept = [prompt for prompt in shuffled if place(prompt) < held_out]
+    return shuffled[len(kept) :], kept
+
+
+@pytest.mark.parametrize("form", [".txt", ".jsonl", ".csv", ".jsonl.gz", ".parquet", "hf:o/n"])
+def test_prompts_from_the_disk_are_those_that_were_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    texts = [f"quéstion {index % 37}, “quoted” 🙂" for index in range(50)]
+    rows, path = [{"prompt": text} for text in texts], tmp_path / f"p{form}"
+    lines = {".txt": texts, ".jsonl": map(json.dumps, rows), ".csv": ["prompt", *(f'"{text}"' for text in texts)]}
+    spec = str(path)
+    if form.startswith("hf:"):
+        fake_hub(monkeypatch, lambda name, split: rows)
+        spec = form
+    elif form == ".parquet":
+        pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs the extra 'data'")
+        pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table({"prompt": texts}), path)
+    else:
+        data = "".join(f"{line}\n" for line in lines[form.removesuffix(".gz")]).encode()
+        path.write_bytes(gzip.compress(data) if form.endswith(".gz") else data)
+    first = 2 if form == ".csv" else 1
+    place = ": row " if form in (".parquet", "hf:o/n") else ":"
+    expected = plainly(rows, "helpful", [f"{spec}{place}{first + index}" for index in range(50)])
+    found = load_prompts(spec, "helpful")
+    assert list(found.prompts) == expected
+    assert list(found.prompts) == expected, "a second walk gives what the first one gave"
+    assert (len(found.prompts), found.duplicates) == (37, 13)
+    assert list(found.prompts.ids) == ids(expected)
+    for ours, theirs in zip(split(found.prompts, 0.3), plain_split(expected, 0.3), strict=True):
+        assert list(ours) == theirs
+        assert list(ours[:5]) == theirs[:5]
+        assert (ours[0], ours[-1], len(ours[3:])) == (theirs[0], theirs[-1], len(theirs[3:]))
 
 
 # Real data.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def test_batched_few_shot_critiques_equal_plain_generation(speaker: Speaker) -> 
 
 def test_label_scores_equal_a_plain_forward_pass(speaker: Speaker) -> None:
     engine: Any = speaker.engine
-    prompt = ask("Is fire hot?\nOptions:\n (A) yes\n (B) no").model_copy(update={"reply_start": "The answer is:"})
+    prompt = replace(ask("Is fire hot?\nOptions:\n (A) yes\n (B) no"), reply_start="The answer is:")
     scores = asyncio.run(engine.score(prompt, (" (A)", " (B)")))
     tokenizer, model = engine._tokenizer, engine._model
     turns = [message.model_dump() for message in prompt.messages]

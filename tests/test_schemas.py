@@ -82,6 +82,15 @@ def test_every_shipped_file_fits_its_schema_and_no_longer_with_a_typo(kind: str,
         ("engine", {"type": "scripted", "latency": 0.5}, True),
         ("engine", {"type": "scripted", "batch_size": 4}, False),
         ("engine", {"type": "none"}, False),
+        ("engine", {"type": "auto"}, True),
+        ("engine", {"type": "vllm", "args": {"enforce_eager": True}, "cache": "replies.sqlite"}, True),
+        ("engine", {"type": "openai"}, False),
+        ("engine", {"type": "vllm", "seeds": "perhaps"}, False),
+        ("models.helpful", "tiny", True),
+        ("models.feedback", {"use": "assistant", "engine": {"type": "openai", "base_url": "http://h/v1"}}, True),
+        ("models.feedback", {"use": "assistant", "engine": {"type": "openai", "base_ur": "http://h/v1"}}, False),
+        ("models.assistant", {"model": "tiny", "system": "Be kind.", "thinking": False}, True),
+        ("models.feedback", {"model": "tiny", "adapter": "a/b"}, True),
         ("engine", {}, False),
         ("rl.steps", 20, True),
         ("rl.steps", 0, False),
@@ -176,8 +185,8 @@ def test_a_printed_default_is_the_default() -> None:
         value = parse_yaml(line.strip(), path).data[name]
         if field.is_required():
             assert value in ("<required>", None), path
-        elif field.default_factory is None:
-            assert value == field.default, path
+        elif value is not None or field.default_factory is None:
+            assert value == field.get_default(call_default_factory=True), path
 
 
 @pytest.mark.parametrize(
@@ -187,7 +196,10 @@ def test_a_printed_default_is_the_default() -> None:
         "  held_out: 0.25  # > 0, < 1",
         "  limit: null  # >= 1",
         '  schedule: "constant"  # "constant" | "cosine" | "linear"',
-        "  # either: Generation with transformers, in batches, on the CPU or one GPU.",
+        "  # or: Generation with transformers, in batches, on the CPU or one GPU.",
+        "  # either: vLLM where it is installed, else transformers; settled when the recipe is read.",
+        "    engine: null",
+        "  args: {}",
         "  # or: Deterministic made-up replies, for tests and dry runs. Not a model.",
     ],
 )

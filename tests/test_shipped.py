@@ -16,6 +16,7 @@ from cai.prompts import VARIABLES, Rendered, Step, Templates
 from cai.questions import load_prompts, split
 from cai.records import Kind, Message, Prompt
 from cai.resources import shipped
+from cai.spool import Prompts
 from cai.verdicts import LABELS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -221,7 +222,7 @@ def test_training_and_held_out_questions_are_apart(name: str, kind: Kind) -> Non
 )
 def test_a_question_stays_where_it_is(text: str, held_out: bool) -> None:
     prompts = [prompt for name, kind in SETS for prompt in load_prompts(name, kind).prompts]
-    train, kept_out = split(prompts, 0.25)
+    train, kept_out = split(Prompts.of(prompts), 0.25)
     asked = Prompt.of((Message(role="user", content=text),), "harmful", "here")
     assert (asked.id in {p.id for p in kept_out}) is held_out
     assert (asked.id in {p.id for p in train}) is not held_out

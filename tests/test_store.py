@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from cai.errors import StoreError
 from cai.records import Message, RoundScore
-from cai.store import RunFolder, StepFolder, free_bytes, group, read_json, replace_folder, write_json, write_text
+from cai.store import RunFolder, StepFolder, free_bytes, read_json, replace_folder, write_json, write_text
 
 DIGEST = "0123456789abcdef" * 4
 
@@ -431,6 +431,76 @@ def test_free_space_of_a_folder_that_is_not_made_yet(tmp_path: Path) -> None:
     assert free_bytes(tmp_path / "a" / "b") > 0
 
 
-def test_records_by_key_keep_their_order() -> None:
-    records = [turn(text) for text in ("b1", "a1", "b2")]
-    assert group(records, lambda message: message.content[0]) == {"b": [records[0], records[2]], "a": [records[1]]}
+# The index.
+
+
+def first_letter(message: Message) -> str:
+    return message.content[0]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.text("é\n🙂", max_size=4)), max_size=8), st.data())
+def test_an_index_finds_the_whole_records_of_each_key_in_order(
+    parts: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    contents = ["".join(part) for part in parts]
+    with tempfile.TemporaryDirectory() as home:
+        items = begun(Path(home), *contents).path / "items.jsonl"
+        whole = items.read_bytes() if items.exists() else b""
+        cut = data.draw(st.integers(0, len(whole)))
+        items.write_bytes(whole[:cut])
+        kept = contents[: whole[:cut].count(b"\n")]
+        index = StepFolder(Path(home)).index(Message, first_letter)
+        found = {key: [message.content for message in index[key]] for key in index}
+        index.close()
+    assert found == {key: [one for one in kept if one[0] == key] for key in {one[0] for one in kept}}
+
+
+def test_an_index_reads_only_what_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = begun(tmp_path, "a1", "b1", "a2", "a3").index(Message, first_letter)
+    read: list[int] = []
+    monkeypatch.setattr(index, "read", lambda place: read.append(place) or turn("read"))
+    assert (len(index), len(index["a"]), bool(index["b"]), len(index["a"][1:])) == (2, 3, True, 2)
+    assert index.get("x", ()) == ()
+    assert read == []
+    assert index["a"][-1] == turn("read")
+    assert len(read) == 1
+    index.close()
+
+
+def test_records_that_come_while_an_index_is_open_change_nothing_in_it(tmp_path: Path) -> None:
+    folder = begun(tmp_path, "a1")
+    with (tmp_path / "items.jsonl").open("ab") as items:
+        items.write(b'{"torn')
+    index = folder.index(Message, first_letter)
+    for text in ("a2", "b1"):
+        folder.append(turn(text))
+    assert [message.content for message in index["a"]] == ["a1"]
+    assert list(index) == ["a"]
+    folder.close()
+    index.close()
+
+
+def test_a_damaged_record_is_told_by_the_index_too(tmp_path: Path) -> None:
+    folder = begun(tmp_path, "a1")
+    with (tmp_path / "items.jsonl").open("ab") as items:
+        items.write(b"{}\n")
+    with pytest.raises(StoreError, match=rf"^{tmp_path}/items\.jsonl:2: not a Message record"):
+        folder.index(Message, first_letter)
+
+
+# Failures.
+
+
+def test_a_fresh_attempt_begins_without_the_failures_of_the_last(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "step")
+    assert not (folder.path / "failures.jsonl").exists()
+    folder.failure({"id": "a", "error": "too long"})
+    folder.failure({"id": "b", "error": "too long"})
+    folder.close()
+    lines = (folder.path / "failures.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["a", "b"]
+    again = StepFolder(folder.path)
+    again.begin({})
+    assert (folder.path / "failures.jsonl").read_bytes() == b""
+    assert again.spec == {"digest": DIGEST}

@@ -1,7 +1,8 @@
 """Attention in which all rows share one prefix: its keys and values are computed and read once, not once a row.
 
-The softmax runs over the shared and the own positions together, so the result is that of plain attention. Model
-families whose attention is not a plain causal softmax are left to their own implementation, without sharing.
+Attention over the shared and over the own positions is merged by the weight that each has in their common softmax,
+so the result is that of plain attention. Model families whose attention is not a plain causal softmax are left to
+their own implementation, without sharing.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Prefix:
         """What the model's forward pass needs beside the tokens, for `real` (rows, positions) and `new` queries."""
         if not self.length:
             return {"attention_mask": real}
-        return {"attention_mask": causal_mask(real, new, dtype), "shared_prefix": self.layers}
+        return {"attention_mask": causal_mask(real, new, dtype), "shared_prefix": self}
 
 
 class SharedPrefix:
@@ -42,6 +43,10 @@ class SharedPrefix:
         self._able = model.config.model_type in _FAMILIES
         self._own = model.config._attn_implementation
         self._kept: OrderedDict[tuple[int, ...], Prefix] = OrderedDict()
+
+    def holds(self, ids: tuple[int, ...]) -> bool:
+        """Whether `ids` were run before and are kept."""
+        return ids in self._kept
 
     def of(self, ids: tuple[int, ...]) -> Prefix:
         """The prefix `ids` as keys and values; an empty one where sharing is not worth it or not possible."""
@@ -79,7 +84,7 @@ def attend(
     value: torch.Tensor,
     attention_mask: torch.Tensor,
     scaling: float,
-    shared_prefix: tuple[tuple[torch.Tensor, torch.Tensor], ...],
+    shared_prefix: Prefix,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Softmax attention of `query` (B, H, Q, D) over the shared prefix and `key`, `value` (B, K, S, D).
@@ -88,16 +93,28 @@ def attend(
     """
     rows, heads, new, size = query.shape
     groups = key.shape[1]
-    grouped = query.reshape(rows, groups, -1, size) * scaling  # (B, K, H/K * Q, D)
-    prefix_key, prefix_value = shared_prefix[module.layer_idx]  # (K, P, D)
-    flat = grouped.transpose(0, 1).reshape(groups, -1, size)  # (K, B * H/K * Q, D)
-    shared = (flat @ prefix_key.transpose(1, 2)).view(groups, rows, -1, prefix_key.shape[1]).transpose(0, 1)
-    own = (grouped @ key.transpose(2, 3)).view(rows, groups, -1, new, key.shape[2]) + attention_mask[:, :, None]
-    weights = torch.cat([shared, own.flatten(2, 3)], dim=-1).softmax(-1)  # (B, K, H/K * Q, P + S)
-    of_prefix, of_own = weights.split([prefix_key.shape[1], key.shape[2]], dim=-1)
-    from_prefix = of_prefix.transpose(0, 1).reshape(groups, -1, prefix_key.shape[1]) @ prefix_value
-    output = from_prefix.view(groups, rows, -1, size).transpose(0, 1) + of_own @ value
+    grouped = query.reshape(rows, groups, -1, size)  # (B, K, H/K * Q, D)
+    flat = grouped.transpose(0, 1).reshape(1, groups, -1, size)  # (1, K, B * H/K * Q, D)
+    keys, values = shared_prefix.layers[module.layer_idx]
+    from_shared, shared = softmax_attention(flat, keys[None], values[None], None, scaling)
+    mask = attention_mask.expand(-1, heads // groups, -1, -1).reshape(rows, 1, -1, key.shape[2])
+    from_own, own = softmax_attention(grouped, key, value, mask, scaling)
+    share = (shared.view(groups, rows, -1).transpose(0, 1) - own).sigmoid()[..., None].to(query.dtype)
+    output = torch.lerp(from_own, from_shared.view(groups, rows, -1, size).transpose(0, 1), share)
     return output.reshape(rows, heads, new, size).transpose(1, 2).contiguous(), None
+
+
+def softmax_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scaling: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention of (B, H, Q, D) over (B, H, S, D), and the logarithm of each query's softmax denominator, (B, H, Q)."""
+    if query.device.type == "cpu":  # scores are never written out whole
+        fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        return fused(query, key, value, 0.0, False, attn_mask=mask, scale=scaling)
+    scores = (query * scaling @ key.transpose(2, 3)).float()
+    scores = scores if mask is None else scores + mask
+    denominators = scores.logsumexp(-1, keepdim=True)
+    return (scores - denominators).exp().to(value.dtype) @ value, denominators[..., 0]
 
 
 AttentionInterface.register(_NAME, attend)

@@ -22,6 +22,8 @@ class Codec:
 
     def __init__(self, tokenizer: Any, model: ModelConfig, context: int | None) -> None:
         self.tokenizer, self._model, self._context = tokenizer, model, context
+        added = tokenizer.added_tokens_decoder.items()
+        self._hidden = {index for index, token in added if token.special and token.content not in THOUGHTS}
 
     def prompt(self, request: Request) -> list[int]:
         """Tokens of a prompt. Raises ItemFailed where prompt and reply exceed the model's context."""
@@ -47,8 +49,8 @@ class Codec:
     ) -> Completion:
         """What a reply says: cut before a stop string, thoughts and special tokens taken out of `text`."""
         raw = self.tokenizer.decode(tokens)
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        reasoning, text = split_thoughts(text, self._opens_with_thoughts(prompt))
+        shown = self.tokenizer.decode([token for token in tokens if token not in self._hidden])
+        reasoning, text = split_thoughts(shown, self._opens_with_thoughts(prompt))
         for stop in request.prompt.stop:
             text = text.split(stop, 1)[0]
         return Completion(

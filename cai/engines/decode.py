@@ -1,8 +1,7 @@
 """Batched sampling and scoring with a causal language model: tokens in, tokens or log-probabilities out.
 
 The prompt tokens that all rows share are run once (attention.py); rows are left-padded; each row draws from its own
-seed by inverting its cumulative distribution, so that its tokens do not depend on its neighbours; a finished row
-leaves the batch.
+seed (sampling.py), so that its tokens do not depend on its neighbours; a finished row leaves the batch.
 """
 
 from __future__ import annotations
@@ -13,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from transformers import DynamicCache
+from transformers import Cache
 
 from cai.engines.attention import Prefix, SharedPrefix
+from cai.engines.kv import in_place, roomy_cache
 from cai.engines.labels import Question
+from cai.engines.sampling import sample
 
 _PREFIX_STEP = 16
 """Shared prefixes are cut to a multiple of this, so that a prefix kept from one batch fits the next."""
@@ -24,7 +25,7 @@ _PREFIX_STEP = 16
 
 @dataclass
 class Row:
-    """One sequence being sampled; `tokens` grows until `finish` is set."""
+    """One sequence being sampled; `tokens` grows until `finish` is set. `cached` of `ids` were not computed for it."""
 
     ids: Sequence[int]
     max_tokens: int
@@ -33,6 +34,7 @@ class Row:
     seed: int
     tokens: list[int] = field(default_factory=list)
     finish: Literal["stop", "length"] | None = None
+    cached: int = 0
 
     def __post_init__(self) -> None:
         self.draw = random.Random(self.seed)
@@ -48,18 +50,18 @@ class Decoder:
     @torch.inference_mode()
     def sample(self, rows: Sequence[Row], ended: Callable[[Row], bool]) -> None:
         """Fills `tokens` and `finish` of every row; `ended` says whether a row has met one of its stop strings."""
-        prefix = self._prefixes.of(common_prefix([row.ids for row in rows], needed=1))
-        batch = _Batch.of([row.ids[prefix.length :] for row in rows], self._model.device)
+        prefix = self._shared(rows)
+        batch = _Batch.of([row.ids[prefix.length :] for row in rows], self._model)
         active = list(rows)
         logits = self._forward(batch, prefix, keep=1)[:, -1]
         while not self._stopped():
-            tokens = _draw(logits, active)
-            for row, token in zip(active, tokens, strict=True):
+            for row, token in zip(active, sample(logits, active), strict=True):
                 self._extend(row, token, ended)
             kept = [index for index, row in enumerate(active) if row.finish is None]
             if not kept:
                 return
             if len(kept) < len(active):
+                kept = in_place(kept)
                 active = [active[index] for index in kept]
                 batch.keep(kept)
             batch.extend([row.tokens[-1] for row in active])
@@ -71,7 +73,7 @@ class Decoder:
         rows = [sequence for question in questions for sequence in _score_rows(question)]
         keep = max(positions for _, positions in rows)
         prefix = self._prefixes.of(common_prefix([ids for ids, _ in rows], needed=keep))
-        batch = _Batch.of([ids[prefix.length :] for ids, _ in rows], self._model.device)
+        batch = _Batch.of([ids[prefix.length :] for ids, _ in rows], self._model)
         logp = self._forward(batch, prefix, keep).float().log_softmax(-1)
         results, at = [], 0
         for question in questions:
@@ -79,6 +81,15 @@ class Decoder:
             results.append(_gather(question, logp[at : at + count].cpu()))
             at += count
         return results
+
+    def _shared(self, rows: Sequence[Row]) -> Prefix:
+        """What all prompts begin with; the first row pays for one that was not kept."""
+        ids = common_prefix([row.ids for row in rows], needed=1)
+        paying = 0 if self._prefixes.holds(ids) else 1
+        prefix = self._prefixes.of(ids)
+        for row in rows[paying:]:
+            row.cached = prefix.length
+        return prefix
 
     def _forward(self, batch: _Batch, prefix: Prefix, keep: int) -> torch.Tensor:
         """Logits of the last `keep` positions, (rows, keep, vocabulary)."""
@@ -106,16 +117,15 @@ class Decoder:
 class _Batch:
     """Left-padded rows, their key-value cache, and which positions are real."""
 
-    def __init__(self, new: torch.Tensor, real: torch.Tensor) -> None:
-        self.new, self.real = new, real
-        self.cache = DynamicCache()
+    def __init__(self, new: torch.Tensor, real: torch.Tensor, cache: Cache) -> None:
+        self.new, self.real, self.cache = new, real, cache
 
     @classmethod
-    def of(cls, sequences: Sequence[Sequence[int]], device: torch.device) -> _Batch:
-        width = max(len(ids) for ids in sequences)
+    def of(cls, sequences: Sequence[Sequence[int]], model: Any) -> _Batch:
+        width, device = max(len(ids) for ids in sequences), model.device
         new = torch.tensor([[0] * (width - len(ids)) + list(ids) for ids in sequences], device=device)
         real = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in sequences], device=device)
-        return cls(new, real)
+        return cls(new, real, roomy_cache(model))
 
     @property
     def positions(self) -> torch.Tensor:
@@ -123,33 +133,13 @@ class _Batch:
         return (self.real.cumsum(-1) - 1).clamp(min=0)[:, -self.new.shape[1] :]
 
     def keep(self, rows: list[int]) -> None:
-        chosen = torch.tensor(rows, device=self.real.device)
+        chosen: Any = torch.tensor(rows, device=self.real.device)
         self.real = self.real[chosen]
-        self.cache.batch_select_indices(chosen)
+        self.cache.reorder_cache(chosen)
 
     def extend(self, tokens: list[int]) -> None:
         self.new = torch.tensor(tokens, device=self.real.device)[:, None]
         self.real = torch.cat([self.real, torch.ones_like(self.real[:, :1])], dim=1)
-
-
-def _draw(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
-    """The next token of each row from `logits` (rows, vocabulary): greedy at temperature 0, else by the row's seed."""
-    temperatures = torch.tensor([row.temperature for row in rows], device=logits.device)[:, None]
-    probabilities = (logits.float() / temperatures.clamp(min=1e-6)).softmax(-1)
-    if any(row.top_p < 1 for row in rows):
-        limits = torch.tensor([row.top_p for row in rows], device=logits.device)[:, None]
-        probabilities = nucleus(probabilities, limits)
-    cumulative = probabilities.double().cumsum(-1)
-    uniform = torch.tensor([row.draw.random() for row in rows], device=logits.device, dtype=torch.float64)[:, None]
-    drawn = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).clamp(max=logits.shape[-1] - 1)
-    return torch.where(temperatures > 0, drawn, logits.argmax(-1, keepdim=True))[:, 0].tolist()
-
-
-def nucleus(probabilities: torch.Tensor, limits: torch.Tensor) -> torch.Tensor:
-    """Zeroes all but the likeliest tokens whose mass first reaches `limits` (rows, 1); Holtzman et al. 2020."""
-    ordered, order = probabilities.sort(-1, descending=True)
-    outside = ordered.cumsum(-1) - ordered >= limits
-    return probabilities.masked_fill(torch.zeros_like(outside).scatter(-1, order, outside), 0.0)
 
 
 def common_prefix(sequences: Sequence[Sequence[int]], needed: int) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -68,20 +69,22 @@ class Pool:
         return [self._open[_key(*pair)].engine for pair in wanted]
 
     def close(self) -> None:
-        """Closes every engine: a training stage needs the memory."""
-        for key in list(self._open):
-            self._close(key)
+        """Closes every engine, also where closing one raises: a training stage needs the memory."""
+        with ExitStack() as closing:
+            for key in reversed(self._open):
+                closing.callback(self._close, key)
 
     def _make_room(self, keys: dict[str, Wanted], share: float) -> None:
         """Closes what stands in the way: engines not wanted now, oldest first, and those with too large a share."""
-        new = [pair for key, pair in keys.items() if key not in self._open]
-        if not new:
-            return
-        if any(isinstance(config, VllmEngine) for config, _ in new):
+        if any(size(*pair) != 0 for pair in self._new(keys)):
             self._close_planned(keys, share)
+        new = self._new(keys)
         for key in [key for key, opened in self._open.items() if key not in keys and opened.size != 0]:
             if not self._fits(new):
                 self._close(key)
+
+    def _new(self, keys: dict[str, Wanted]) -> list[Wanted]:
+        return [pair for key, pair in keys.items() if key not in self._open]
 
     def _close_planned(self, keys: dict[str, Wanted], share: float) -> None:
         """An engine that planned its share of the memory can give none of it to a second one."""
@@ -113,9 +116,8 @@ def _key(config: EngineConfig, model: ModelConfig) -> str:
 
 
 def _share(wanted: Sequence[Wanted]) -> float:
-    """How much of the memory each engine may plan with, of those that plan: vLLM's, which take all they are given."""
-    planning = sum(isinstance(config, VllmEngine) for config, _ in wanted)
-    return 1 / max(1, planning)
+    """How much of the memory an engine that plans may take: vLLM takes all it is given, and others need room too."""
+    return 1 / max(1, sum(size(*pair) != 0 for pair in wanted))
 
 
 def _planned(config: EngineConfig, share: float) -> float | None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cai.engine_config import TransformersEngine
 from cai.engines.base import Request
@@ -16,15 +15,11 @@ from cai.engines.batching import Batcher
 from cai.engines.codec import Codec
 from cai.engines.decode import Decoder, Row
 from cai.engines.labels import Question
-from cai.engines.packing import pack_linears
+from cai.engines.loading import load
 from cai.errors import EngineError
 from cai.models import ModelConfig
 from cai.prompts import Rendered
-from cai.quiet import hush
 from cai.records import Completion
-from cai.weights import resolve
-
-hush()
 
 _SCORED_POSITIONS = 2048
 """Most positions whose logits are held at once while scoring: 2048 x 50k words x 4 bytes = 400 MB."""
@@ -36,12 +31,7 @@ class TransformersBackend:
     """One model, loaded once. Calls are gathered into batches that run in a worker thread."""
 
     def __init__(self, config: TransformersEngine, model: ModelConfig) -> None:
-        path = resolve(model.model)
-        device = _device(config.device)
-        tokenizer: Any = AutoTokenizer.from_pretrained(path)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(path, dtype=_dtype(config.dtype, device))
-        self._model: Any = loaded.to(device).eval()
-        pack_linears(self._model)
+        self._model, tokenizer = load(config, model)
         self._closed = threading.Event()
         self._codec = Codec(tokenizer, model, getattr(self._model.config, "max_position_embeddings", None))
         self._decoder: Decoder | None = Decoder(self._model, _eos(self._model, tokenizer), self._closed.is_set)
@@ -50,7 +40,7 @@ class TransformersBackend:
         self.concurrency = 2 * config.batch_size
 
     async def generate(self, request: Request) -> Completion:
-        """One reply, drawn by its seed. Raises EngineError where prompt and reply exceed the model's context."""
+        """One reply, drawn by its seed. Raises ItemFailed where prompt and reply exceed the model's context."""
         return await self._replies.submit((self._codec.prompt(request), request))
 
     async def score(self, prompt: Rendered, labels: Sequence[str]) -> list[float]:
@@ -80,7 +70,7 @@ class TransformersBackend:
     def _completion(self, row: Row, request: Request) -> Completion:
         if row.finish is None:
             raise EngineError("the engine was closed while it was replying")
-        return self._codec.completion(request, row.ids, row.tokens, row.finish, seeded=True)
+        return self._codec.completion(request, row.ids, row.tokens, row.finish, seeded=True, cached=row.cached)
 
     def _score(self, questions: Sequence[Question]) -> list[list[float]]:
         results: list[list[float]] = []
@@ -104,17 +94,6 @@ def _bounded(questions: Sequence[Question]) -> list[list[Question]]:
             parts.append([])
         parts[-1].append(question)
     return parts
-
-
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _dtype(name: str, device: str) -> torch.dtype:
-    """float32 on a CPU, where it is the fastest and the most exact; else bfloat16, which GPUs are made for."""
-    return getattr(torch, name if name != "auto" else "float32" if device == "cpu" else "bfloat16")
 
 
 def _eos(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -53,13 +53,17 @@ Rows = Sequence[Mapping[str, float]]
 
 @dataclass(frozen=True)
 class StageTiming:
-    """What one stage took. `tokens` are those that models wrote, or that a training stage learned from."""
+    """What one stage took. `tokens` are those that models wrote, or that a training stage learned from.
+
+    `cached`: the share of the prompts' tokens that the engine had computed before; None where it was not counted.
+    """
 
     stage: str
     seconds: float
     items: int
     tokens: int
     tokens_per_second: float | None
+    cached: float | None = None
 
 
 @dataclass(frozen=True)

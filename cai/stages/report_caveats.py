@@ -36,8 +36,7 @@ class Caveat:
 
 def caveats(recipe: Recipe, judge_model: str, judge_parameters: int | None) -> list[Caveat]:
     """The gravest first."""
-    made_up = [_MADE_UP] if recipe.engine.type == "scripted" else []
-    return [*made_up, _judge(judge_model, judge_parameters), _SCORE, _RULES, _kl(recipe), _ONE_RUN]
+    return [*_made_up(recipe), _judge(judge_model, judge_parameters), _SCORE, _RULES, _kl(recipe), _ONE_RUN]
 
 
 def judge_facts(comparisons: Sequence[Comparison]) -> list[Fact]:
@@ -74,6 +73,15 @@ def _position_bias(found: JudgeAudit) -> Fact:
 
 def _number(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.2f}"
+
+
+def _made_up(recipe: Recipe) -> list[Caveat]:
+    """Which parts no model played."""
+    parts = [part for part, model in recipe.models if recipe.engine_of(model).type == "scripted"]
+    if len(parts) == len(list(recipe.models)):
+        return [_MADE_UP]
+    said = f"The scripted engine made up all that these parts said: {', '.join(parts)}. What rests on it means nothing."
+    return [Caveat("Not every part was played by a model.", said, grave=True)] if parts else []
 
 
 def _judge(model: str, parameters: int | None) -> Caveat:

@@ -7,6 +7,7 @@ Deviations: the paper uses PPO; rewards are raw preference-model scores, as in t
 
 from __future__ import annotations
 
+import importlib
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,6 @@ from typing import Any
 from datasets import Dataset
 from transformers import AutoTokenizer
 from trl.trainer.rloo_config import RLOOConfig
-from trl.trainer.rloo_trainer import RLOOTrainer
 
 from cai.config import RlConfig
 from cai.encoding import chat_turns, prompt_text
@@ -50,7 +50,7 @@ def train_rl(
 
     rows = [{"prompt": _prompt(tokenizer, prompt), "index": index} for index, prompt in enumerate(prompts)]
     watcher = Watcher(watch)
-    trainer = RLOOTrainer(
+    trainer = _rloo_trainer()(
         model=resolve(start),
         reward_funcs=preference_score,
         args=RLOOConfig(
@@ -92,6 +92,15 @@ def mix(
         mixed += [prompt for _ in range(passes) for prompt in draw.sample(prompts, len(prompts))][: wanted[name]]
     draw.shuffle(mixed)
     return mixed
+
+
+def _rloo_trainer() -> Any:
+    """TRL's trainer, without vLLM: TRL imports it where it is installed, in ten seconds, for nothing."""
+    utilities = importlib.import_module("trl.import_utils")
+    vars(utilities)["is_vllm_available"] = lambda min_version=None: False
+    from trl.trainer.rloo_trainer import RLOOTrainer
+
+    return RLOOTrainer
 
 
 def _prompt(tokenizer: Any, prompt: Rendered) -> Any:

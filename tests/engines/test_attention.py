@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from cai.engines.attention import attend, causal_mask
+from cai.engines.attention import Prefix, attend, causal_mask, softmax_attention
 
 LOWEST = torch.finfo(torch.float32).min
 
@@ -54,7 +54,7 @@ def test_attention_over_a_shared_prefix(
         value,
         causal_mask(real, new, torch.float32),
         scaling=0.3,
-        shared_prefix=((layers[0][0], layers[0][1]), (layers[1][0], layers[1][1])),
+        shared_prefix=Prefix(prefix, ((layers[0][0], layers[0][1]), (layers[1][0], layers[1][1]))),
         dropout=0.0,
     )
     shared_key, shared_value = (part.expand(rows, -1, -1, -1) for part in layers[1])
@@ -88,3 +88,24 @@ def test_what_is_hidden_is_the_lowest_finite_number(dtype: torch.dtype) -> None:
     mask = causal_mask(torch.tensor([[0, 1]]), 2, dtype)
     assert mask.dtype == dtype
     assert mask[0, 0].tolist() == [[torch.finfo(dtype).min] * 2, [torch.finfo(dtype).min, 0]]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_attention_comes_with_the_logarithm_of_its_denominator(masked: bool, device: str) -> None:
+    draw = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, 3, count, 8, generator=draw) for count in (4, 70, 70))
+    mask = torch.zeros(2, 1, 4, 70)
+    mask[0, :, :, :9] = LOWEST
+    scores = (query @ key.transpose(2, 3) * 0.3 + (mask if masked else 0)).double()
+    inputs = [part if device == "cpu" else OffCpu(part) for part in (query, key, value)]
+    output, denominators = softmax_attention(*inputs, mask if masked else None, 0.3)  # type: ignore[call-arg,misc]
+    torch.testing.assert_close(output, (scores.softmax(-1) @ value.double()).float(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(denominators, scores.logsumexp(-1).float(), atol=1e-5, rtol=1e-5)
+
+
+class OffCpu(torch.Tensor):
+    """A tensor that says it lies elsewhere, so that the plain formula is taken."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+    device = torch.device("meta")  # type: ignore[assignment]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from cai.engines.decode import Decoder, Question, Row, common_prefix, nucleus
+from cai.engines.decode import Decoder, Row, common_prefix
+from cai.engines.labels import Question
+from cai.engines.sampling import nucleus
 from cai.weights import TINY, resolve
 
 WORDS = 259
@@ -22,15 +24,6 @@ LONG = random.Random(7).choices(range(3, WORDS), k=64)
 """Enough tokens to be worth sharing."""
 STRANGER = Row([5, 6, 7], 1, 1.0, 1.0, 0)
 """A row that begins as no other here does, so that nothing is shared."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Threads cost a tiny model more than they give."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def load(dtype: torch.dtype = torch.float32) -> Any:
@@ -118,7 +111,7 @@ def test_tokens_are_drawn_as_often_as_the_model_says(temperature: float, top_p: 
     ids, draws = LONG[:9], 3000
     drawn = sampled(*(row(ids, seed, max_tokens=1, temperature=temperature, top_p=top_p) for seed in range(draws)))
     counts = Counter(tokens[0] for tokens in drawn)
-    expected = python_nucleus(next_logp(ids, temperature).exp().tolist(), top_p)
+    expected = nucleus(next_logp(ids, temperature).exp()[None], torch.tensor([[top_p]]))[0].tolist()
     expected = [value / sum(expected) for value in expected]
     assert {token for token in counts if not expected[token]} == set()
     # Pearson's statistic over the tokens expected at least five times, the rest as one: mean and variance are about
@@ -213,6 +206,19 @@ def test_one_decoder_serves_many_prefixes_one_after_another() -> None:
     assert [sampled(row([*start, 5], seed=1))[0] for start in starts] == before
 
 
+def test_the_row_that_pays_for_a_shared_start_is_told_apart_from_those_that_use_it() -> None:
+    fresh = Decoder(load(), frozenset(), lambda: False)
+    asked = [row([*LONG, token], max_tokens=1) for token in (5, 6, 7)]
+    fresh.sample(asked, lambda row: False)
+    assert [row.cached for row in asked] == [0, len(LONG), len(LONG)]
+    again = [row([*LONG, token], max_tokens=1) for token in (8, 9)]
+    fresh.sample(again, lambda row: False)
+    assert [row.cached for row in again] == [len(LONG)] * 2
+    apart = [row([*LONG, 5], max_tokens=1), row([9, 9], max_tokens=1)]
+    fresh.sample(apart, lambda row: False)
+    assert [row.cached for row in apart] == [0, 0]
+
+
 def test_half_precision_gives_nearly_the_same() -> None:
     half = Decoder(load(torch.bfloat16), frozenset(), lambda: False)
     for questions in (SHARING, QUESTIONS):
@@ -221,32 +227,6 @@ def test_half_precision_gives_nearly_the_same() -> None:
     asked = row(LONG, max_tokens=3)
     half.sample([asked], lambda row: False)
     assert len(asked.tokens) == 3
-
-
-def python_nucleus(values: list[float], limit: float) -> list[float]:
-    """Takes the likeliest until they hold the limit."""
-    kept, mass = [0.0] * len(values), 0.0
-    for index in sorted(range(len(values)), key=lambda index: -values[index]):
-        if mass >= limit:
-            break
-        kept[index] = values[index]
-        mass += values[index]
-    return kept
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.lists(st.integers(1, 1000), min_size=1, max_size=12, unique=True), st.integers(1, 99))
-def test_nucleus_is_its_plain_twin(weights: list[int], percent: int) -> None:
-    values = [weight / sum(weights) for weight in weights]
-    limit = percent / 100 + 1e-5
-    found = nucleus(torch.tensor([values], dtype=torch.float64), torch.tensor([[limit]], dtype=torch.float64))
-    assert found[0].tolist() == python_nucleus(values, limit)
-
-
-def test_each_row_has_its_own_nucleus() -> None:
-    values = torch.tensor([[0.5, 0.3, 0.2]] * 4)
-    limits = torch.tensor([[0.4], [0.6], [0.9], [1.0]])
-    assert (nucleus(values, limits) > 0).sum(-1).tolist() == [1, 2, 3, 3]
 
 
 sequences = st.builds(

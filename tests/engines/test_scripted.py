@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -42,9 +43,9 @@ def test_the_same_question_and_seed_get_the_same_reply(prompt: Rendered) -> None
 @pytest.mark.parametrize(
     "other",
     [
-        CHAT.model_copy(update={"messages": (Message(role="user", content="Hi"),)}),
-        CHAT.model_copy(update={"messages": (Message(role="system", content="Hi there"),)}),
-        CHAT.model_copy(update={"reply_start": "Sure"}),
+        replace(CHAT, messages=(Message(role="user", content="Hi"),)),
+        replace(CHAT, messages=(Message(role="system", content="Hi there"),)),
+        replace(CHAT, reply_start="Sure"),
         TRANSCRIPT,
     ],
     ids=["content", "role", "start", "dialect"],

@@ -18,21 +18,12 @@ from cai.encoding import encode, prompt_text
 from cai.engine_config import TransformersEngine
 from cai.engines.base import Engine, Request, open_engine
 from cai.engines.decode import Decoder
-from cai.engines.transformers import as_question
-from cai.errors import EngineError
+from cai.engines.labels import as_question
+from cai.errors import EngineError, ItemFailed
 from cai.models import ModelConfig
 from cai.prompts import Rendered
 from cai.records import Completion, Message
 from cai.weights import ALIASES, TINY, resolve
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Threads cost a tiny model more than they give."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def opened(model: str = TINY, batch_size: int = 8) -> Engine:
@@ -70,6 +61,10 @@ def ask(engine: Engine, *requests: Request) -> list[Completion]:
     return asyncio.run(main())
 
 
+def apart_from_reuse(reply: Completion) -> Completion:
+    return reply.model_copy(update={"cached_tokens": 0})
+
+
 def score(engine: Engine, prompt: Rendered, *labels: str) -> list[float]:
     return asyncio.run(engine.score(prompt, labels))
 
@@ -84,7 +79,8 @@ def test_calls_in_flight_are_answered_each_its_own(engine: Engine) -> None:
         return await replies, await scores
 
     replies, scores = asyncio.run(main())
-    assert replies[:4] + replies[-4:] == [ask(engine, asked)[0] for asked in requests[:4] + requests[-4:]]
+    alone = [ask(engine, asked)[0] for asked in requests[:4] + requests[-4:]]
+    assert [apart_from_reuse(reply) for reply in replies[:4] + replies[-4:]] == list(map(apart_from_reuse, alone))
     for prompt, found in zip(prompts, scores, strict=True):
         assert found == pytest.approx(score(engine, prompt, " (A)", " (B)"), abs=1e-4)
 
@@ -94,6 +90,19 @@ def test_the_same_seed_gives_the_same_reply_and_others_differ(engine: Engine) ->
     assert first == again
     assert first.text != other.text
     assert (first.seed, other.seed, first.seeded) == (3, 4, True)
+
+
+def test_what_was_not_computed_again_is_counted() -> None:
+    engine = opened()
+    long = "Why? " * 20
+    first = ask(engine, *(request(transcript(long + end)) for end in ("a", "b", "c")))
+    again = ask(engine, *(request(transcript(long + end)) for end in ("d", "e")))
+    engine.close()
+    begun = len(transcript(long).text.removesuffix("\n\nAssistant:"))  # one token a byte
+    used = {reply.cached_tokens for reply in (*first[1:], *again)}
+    assert first[0].cached_tokens == 0
+    assert len(used) == 1
+    assert begun - 16 < used.pop() <= begun
 
 
 def test_a_greedy_reply_does_not_depend_on_the_seed(engine: Engine) -> None:
@@ -178,47 +187,6 @@ def test_the_probabilities_of_all_single_bytes_are_at_most_one(engine: Engine) -
     assert 0.05 < sum(map(math.exp, score(engine, chat("Hi"), *labels))) < 1
 
 
-@pytest.mark.parametrize(
-    ("prompt", "whole", "given", "tails"),
-    [
-        pytest.param([1, 2], [[1, 2, 3], [1, 2, 4]], [1, 2], [[3], [4]], id="they differ at once"),
-        pytest.param([1, 2], [[1, 2, 9, 3], [1, 2, 9, 4]], [1, 2, 9], [[3], [4]], id="a shared start"),
-        pytest.param([1, 2], [[1, 2, 3, 9], [1, 2, 4, 9]], [1, 2], [[3], [4]], id="a shared end"),
-        pytest.param([1, 2], [[1, 2, 8, 3, 9, 9], [1, 2, 8, 4, 9, 9]], [1, 2, 8], [[3], [4]], id="both"),
-        pytest.param([1, 2], [[1, 2, 3, 9], [1, 2, 4, 5, 9]], [1, 2], [[3], [4, 5]], id="unlike lengths"),
-        pytest.param([1, 2], [[1, 2, 3], [1, 2, 4, 3]], [1, 2], [[3], [4, 3]], id="one is the other's end"),
-        pytest.param([1, 2], [[1, 2, 3, 3, 3], [1, 2, 4, 3, 3]], [1, 2], [[3], [4]], id="a repeated end"),
-        pytest.param([1, 2], [[1, 2, 3, 9], [1, 2, 4, 9], [1, 2, 5, 8]], [1, 2], [[3, 9], [4, 9], [5, 8]], id="three"),
-        pytest.param([1, 2], [[1, 7], [1, 8]], [1], [[7], [8]], id="the label melts into the prompt"),
-        pytest.param([1, 2], [[1, 2, 3, 4]], [1, 2], [[3, 4]], id="one label"),
-        pytest.param([1, 2], [[1, 7, 4]], [1], [[7, 4]], id="one label that melts into the prompt"),
-    ],
-)
-def test_of_labels_only_what_differs_is_asked(
-    prompt: list[int], whole: list[list[int]], given: list[int], tails: list[list[int]]
-) -> None:
-    question = as_question(prompt, whole)
-    assert list(question.ids) == given
-    assert [list(tail) for tail in question.tails] == tails
-
-
-@pytest.mark.parametrize(
-    "whole",
-    [
-        pytest.param([[1, 2, 3], [1, 2, 3, 4]], id="one is the other's beginning"),
-        pytest.param([[1, 2, 3, 4], [1, 2, 3]], id="the same turned round"),
-        pytest.param([[1, 2, 3], [1, 2, 3]], id="alike"),
-        pytest.param([[1, 2], [1, 2, 3]], id="an empty one"),
-        pytest.param([[1, 2]], id="only an empty one"),
-        pytest.param([[1, 2, 3], [1, 2, 4], [1, 2]], id="an empty third"),
-        pytest.param([[3, 2], [4, 2]], id="nothing given"),
-    ],
-)
-def test_labels_that_do_not_differ_are_an_error(whole: list[list[int]]) -> None:
-    with pytest.raises(EngineError, match="a label is empty, or the beginning of another"):
-        as_question([1, 2], whole)
-
-
 def test_labels_that_do_not_differ_are_an_error_of_the_engine(engine: Engine) -> None:
     for labels in ((" A", " AB"), (" A", " A"), ("",)):
         with pytest.raises(EngineError, match="a label is empty, or the beginning of another"):
@@ -229,12 +197,12 @@ def test_labels_that_do_not_differ_are_an_error_of_the_engine(engine: Engine) ->
 def test_what_exceeds_the_context_is_an_error_that_says_what_to_lower(
     engine: Engine, length: int, max_tokens: int
 ) -> None:
-    with pytest.raises(EngineError, match=r"exceed the model's 8192; lower few_shot, max_tokens, or the length"):
+    with pytest.raises(ItemFailed, match=r"exceed the model's 8192; lower few_shot, max_tokens, or the length"):
         ask(engine, request(transcript("x" * length), max_tokens=max_tokens))
 
 
 def test_a_label_that_exceeds_the_context_is_an_error(engine: Engine) -> None:
-    with pytest.raises(EngineError, match="lower few_shot"):
+    with pytest.raises(ItemFailed, match="lower few_shot"):
         score(engine, transcript("Hi"), "x" * 9000)
 
 
@@ -247,7 +215,7 @@ def test_a_prompt_that_fills_the_context_is_answered(tmp_path: Path, tokenizer: 
     prompt = transcript("x" * 30)
     room = 64 - len(prompt.text)
     assert ask(small, request(prompt, max_tokens=room))[0].tokens <= room
-    with pytest.raises(EngineError, match="exceed the model's 64"):
+    with pytest.raises(ItemFailed, match="exceed the model's 64"):
         ask(small, request(prompt, max_tokens=room + 1))
     small.close()
 
@@ -353,7 +321,7 @@ def test_an_error_in_one_call_leaves_the_others_alone(engine: Engine) -> None:
         return await asyncio.gather(*map(engine.generate, calls), return_exceptions=True)
 
     first, failed, last = asyncio.run(main())
-    assert isinstance(failed, EngineError)
+    assert isinstance(failed, ItemFailed)
     assert [first, last] == ask(engine, request(chat("Hi"), 1), request(chat("Hi"), 2))
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cai.errors import EngineError, ItemFailed
 from cai.executors import local
 from cai.executors.base import AnyStage
 from cai.records import Message, Record
@@ -55,10 +56,16 @@ def run(
     stored: dict[str, list[Message]] | None = None,
     in_flight: int = 4,
     kept: list[str] | None = None,
+    failed: list[tuple[str, str]] | None = None,
 ) -> tuple[list[str], int]:
     """What was stored, in order, and how many items were finished."""
     kept = [] if kept is None else kept
     finished = []
+
+    def fail(item: Record, error: ItemFailed) -> None:
+        assert failed is not None, f"{item} failed"
+        failed.append((name_of(item), str(error)))
+
     items = [item(name) for name in names] if isinstance(names, Sequence) else names
     work = local.run(
         items,
@@ -66,7 +73,8 @@ def run(
         stored or {},
         name_of,
         lambda record: kept.append(name_of(record)),
-        lambda: finished.append(1),
+        finished.append,
+        fail,
         in_flight,
     )
     asyncio.run(work)
@@ -173,7 +181,7 @@ def test_an_error_of_the_store_stops_all() -> None:
     def full(record: Record) -> None:
         raise OSError("disk full")
 
-    work = local.run([item("a"), item("b")], Walk(), {}, name_of, full, lambda: None, 2)
+    work = local.run([item("a"), item("b")], Walk(), {}, name_of, full, lambda new: None, lambda item, error: None, 2)
     with pytest.raises(OSError, match="disk full"):
         asyncio.run(work)
 
@@ -210,3 +218,86 @@ def test_a_chain_that_is_stopped_is_closed() -> None:
     with pytest.raises(KeyError):
         run("abc", stage)
     assert sorted(closed) == ["a", "b", "c"]
+
+
+# Items that fail.
+
+
+class Refused(Walk):
+    """Some steps can't be answered."""
+
+    def __init__(self, *refused: str) -> None:
+        super().__init__()
+        self.refused = refused
+
+    async def __call__(self, item: Message, done: Sequence[Message]) -> AsyncIterator[Message]:
+        async for record in super().__call__(item, done):
+            if record.content in self.refused:
+                raise ItemFailed(f"{record.content} is too long")
+            yield record
+
+
+@pytest.mark.parametrize("in_flight", [1, 3, 10])
+def test_an_item_that_fails_keeps_its_records_and_the_others_go_on(in_flight: int) -> None:
+    failed: list[tuple[str, str]] = []
+    kept, finished = run("abcdef", Refused("b1", "e0"), in_flight=in_flight, failed=failed)
+    assert sorted(failed) == [("b", "b1 is too long"), ("e", "e0 is too long")]
+    assert finished == 4
+    assert Counter(record[0] for record in kept) == {"a": 3, "b": 1, "c": 3, "d": 3, "f": 3}
+
+
+def test_a_second_run_asks_only_what_failed() -> None:
+    first = run("abc", Refused("b1"), failed=[])[0]
+    stored = {name: [made(name, step) for step in range(sum(r[0] == name for r in first))] for name in "abc"}
+    walk = Walk()
+    assert run("abc", walk, stored)[0] == ["b1", "b2"]
+    assert walk.begun == ["b1", "b2"]
+
+
+def test_an_item_that_is_complete_has_no_new_records() -> None:
+    new: list[int] = []
+    stored = {"a": [made("a", step) for step in range(3)], "b": [made("b", 0)]}
+    items = [item(name) for name in "abc"]
+    work = local.run(items, Walk(), stored, name_of, lambda record: None, new.append, lambda item, error: None, 1)
+    asyncio.run(work)
+    assert new == [0, 2, 3]
+
+
+@pytest.mark.parametrize("error", [EngineError("the server is gone"), ValueError("a mistake")])
+def test_an_error_that_is_not_an_items_own_still_stops_all(error: Exception) -> None:
+    async def stage(item: Message, done: Sequence[Message]) -> AsyncIterator[Message]:
+        await asyncio.sleep(0)
+        raise error
+        yield item
+
+    failed: list[tuple[str, str]] = []
+    with pytest.raises(type(error), match=str(error)):
+        run("abc", stage, failed=failed)
+    assert failed == []
+
+
+def test_an_error_of_the_one_who_is_told_of_a_failure_stops_all() -> None:
+    def enough(item: Record, error: ItemFailed) -> None:
+        raise EngineError("enough")
+
+    walk = Refused("a0", "b0", "c0")
+    items = [item(name) for name in "abcdef"]
+    work = local.run(items, walk, {}, name_of, lambda record: None, lambda new: None, enough, 1)
+    with pytest.raises(EngineError, match="enough"):
+        asyncio.run(work)
+    assert walk.begun == ["a0"]
+
+
+def test_control_c_is_not_hidden_by_an_engine_that_dies_of_it() -> None:
+    async def stage(item: Message, done: Sequence[Message]) -> AsyncIterator[Message]:
+        try:
+            if item.content == "c":
+                await asyncio.sleep(0)
+                signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            raise EngineError("the engine was killed") from None
+        yield item
+
+    with pytest.raises(KeyboardInterrupt):
+        run("abc", stage)

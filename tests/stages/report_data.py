@@ -105,7 +105,7 @@ def findings(**changes: Any) -> Findings:
             "preference_model": [{"step": 1, "loss": 0.7, "accuracy": 0.5}],
             "rl": [{"step": step, "reward": 0.1 * step, "kl": 0.2 * step} for step in range(50)],
         },
-        "timings": [StageTiming("revise", 12.5, 9, 300, 24.0), StageTiming("report", 1.0, 0, 0, None)],
+        "timings": [StageTiming("revise", 12.5, 9, 300, 24.0, 0.625), StageTiming("report", 1.0, 0, 0, None)],
         "dropped": {"duplicate harmful prompts": 2},
         "judge_model": "smollm2-135m",
         "judge_parameters": 134_515_008,

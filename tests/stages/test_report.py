@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from report_data import EMPTY, chain, comparison, findings, measurement, scores
 
+from cai.config import Recipe
 from cai.engine_config import ScriptedEngine
 from cai.errors import MissingExtra
 from cai.records import OrderedLabels, Verdict
 from cai.stages.report import Findings, write_report
-from cai.stages.report_caveats import judge_facts, parameters_text
+from cai.stages.report_caveats import caveats, judge_facts, parameters_text
 from cai.verdicts import read
 
 pytest.importorskip("matplotlib")
@@ -177,6 +178,14 @@ def test_scripted_replies_are_said_to_be_made_up(tmp_path: Path) -> None:
     assert "No model took part." in written(dataclasses.replace(given, recipe=scripted), tmp_path)[0]
 
 
+def test_a_part_that_no_model_played_is_named() -> None:
+    models = {"assistant": "tiny-random", "feedback": {"use": "assistant", "engine": {"type": "scripted"}}}
+    recipe = Recipe.model_validate({"name": "t", "models": models, "engine": {"type": "transformers"}})
+    first, *others = caveats(recipe, "tiny-random", 1000)
+    assert first.grave and "made up all that these parts said: feedback." in first.reason
+    assert not [caveat for caveat in others if "scripted" in caveat.reason]
+
+
 def test_the_judge_is_measured_on_its_own_verdicts() -> None:
     unread = comparison("x", 0.0)
     unread = unread.model_copy(update={"verdict": Verdict(state="refused", p_a=None, orders=(), reason="no")})
@@ -201,3 +210,10 @@ def test_without_matplotlib_the_pip_line_is_given(tmp_path: Path, monkeypatch: p
     with pytest.raises(MissingExtra, match=r"pip install .*\[report\]"):
         write_report(findings(), tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_the_prefix_cache_stands_with_the_timings_of_stages_that_counted_it(page: tuple[str, str]) -> None:
+    html, markdown = page
+    assert "| revise | 12.5 | 9 | 300 | 24 | 62 % |" in markdown
+    assert "| report | 1.0 | 0 | 0 | - |  |" in markdown
+    assert "<td>62&nbsp;%</td>" in html

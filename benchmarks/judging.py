@@ -1,0 +1,96 @@
+"""Judging on vLLM: label scoring against a generated verdict, and the principle after the answers against before."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from benchmarks.vllm_work import QUESTIONS, opened
+from cai.constitution import load_constitution
+from cai.engines.base import Request
+from cai.prompts import Rendered
+from cai.records import Message
+from cai.verdicts import LABELS
+
+PAIRS, PRINCIPLES, VERDICT = 8, 16, 48
+_ANSWER = (
+    "I would first ask myself what is really going on, and talk to {who} in a quiet moment. {turn} Say what you saw "
+    "and how it makes you feel, ask for their side, and listen before you judge. If that does not help, set a clear "
+    "limit, write down what happens and when, and turn to somebody both of you trust. Nobody has to put up with harm; "
+    "there are people whose work it is to help: a counsellor, a union, the police where the law is broken. "
+)
+_ASK = "Which answer is better? Reply with the letter alone."
+
+
+def _answer(question: str, turn: str) -> str:
+    return _ANSWER.format(who=question.split()[5], turn=turn)
+
+
+def _prompts(last: bool) -> list[Rendered]:
+    """Every pair under every principle in both orders; the principle stands before the pair or after it."""
+    texts = [p.comparison for p in load_constitution("harmless").serving("comparison")][:PRINCIPLES]
+    found = []
+    for question in QUESTIONS[:PAIRS]:
+        a, b = _answer(question, "Be patient."), _answer(question, "Don't wait for long.")
+        for first, second in ((a, b), (b, a)):
+            pair = f"A person asked: {question}\n\n(A) {first}\n\n(B) {second}"
+            for text in texts:
+                content = f"{pair}\n\n{text}\n{_ASK}" if last else f"{text}\n{_ASK}\n\n{pair}"
+                found.append(Rendered(messages=(Message(role="user", content=content),), reply_start="Answer:"))
+    return found
+
+
+class Judge:
+    """An engine, its loop, and a way to forget all prefixes between two measurements."""
+
+    def __init__(self) -> None:
+        self.engine: Any = opened()
+        self.loop = asyncio.Runner()
+
+    def seconds(self, calls: Sequence[Awaitable[Any]]) -> float:
+        async def main() -> float:
+            await self.engine._engine.reset_prefix_cache()
+            start = time.perf_counter()
+            await asyncio.gather(*calls)
+            return time.perf_counter() - start
+
+        return self.loop.run(main())
+
+    def scored(self, prompts: Sequence[Rendered]) -> float:
+        return self.seconds([self.engine.score(prompt, LABELS) for prompt in prompts])
+
+    def written(self, prompts: Sequence[Rendered], tokens: int) -> float:
+        asked = [Request(prompt, tokens, 1.0, 1.0, seed) for seed, prompt in enumerate(prompts)]
+        return self.seconds([self.engine.generate(request) for request in asked])
+
+    def close(self) -> None:
+        self.engine.close()
+        self.loop.close()
+
+
+def measure() -> list[dict[str, Any]]:
+    """Rows for results.json."""
+    judge = Judge()
+    try:
+        last, first = _prompts(last=True), _prompts(last=False)
+        judge.scored(last[:16])
+        after, before = judge.scored(last), judge.scored(first)
+        some = first[:: PRINCIPLES // 4]
+        labels, verdicts, read = judge.scored(some), judge.written(some, VERDICT), judge.written(some, 1)
+    finally:
+        judge.close()
+    command = "python -m benchmarks judging"
+    ratio, speed = after / before, verdicts / labels
+    layout = f"{PAIRS} pairs, both orders, {PRINCIPLES} principles: {after:.1f} s against {before:.1f} s"
+    detail = (
+        f"{len(some)} comparisons: {len(some) / labels:.1f}/s against {len(some) / verdicts:.1f}/s with a verdict of "
+        f"up to {VERDICT} tokens; reading the prompts alone is {read / verdicts:.0%} of the latter"
+    )
+    return [
+        {"name": "principle_last", "value": ratio, "reach": 0.3, "reached": ratio <= 0.3, "unit": "wall / wall",
+         "command": command, "detail": layout},
+        {"name": "score_vs_generate", "value": speed, "reach": 1.5, "reached": speed >= 1.5, "unit": "times",
+         "command": command, "detail": detail},
+    ]  # fmt: skip
