@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.vllm_work import CHAINS, ROUNDS, TOKENS, Bare, Kept, opened, our_stage, recipe, timed
+from benchmarks.vllm_work import CHAINS, ROUNDS, TOKENS, Bare, Kept, KeptPool, opened, our_stage, recipe, timed
 from cai.config import Recipe
 from cai.engines.base import Request
 from cai.identity import seed_of
@@ -60,10 +60,15 @@ def _tokens(records: list[Revision]) -> int:
 def _ours(folder: Path) -> dict[str, tuple[float, int, float]]:
     """Seconds, tokens written, and share of prompt tokens found in the prefix cache."""
     engine, found = opened(), {}
+    pool = KeptPool(Kept(engine))
     try:
-        for name, kept in (("warm", Kept(engine)), ("even", Kept(engine)), ("uneven", Kept(engine, uneven))):
-            kept.concurrency = IN_FLIGHT if name == "uneven" else CHAINS
-            seconds, records = our_stage(kept, recipe(folder), folder / name)
+        for name, kept in (
+            ("warm", Kept(engine, lambda _: 2)),
+            ("even", Kept(engine)),
+            ("uneven", Kept(engine, uneven)),
+        ):
+            pool.engine, kept.concurrency = kept, IN_FLIGHT if name == "uneven" else CHAINS
+            seconds, records = our_stage(pool, recipe(folder), folder / name)
             replies = [c for r in records for c in (r.response, r.critique) if c]
             hits = sum(c.cached_tokens for c in replies) / sum(c.prompt_tokens for c in replies)
             found[name] = seconds, _tokens(records), hits
@@ -75,7 +80,11 @@ def _ours(folder: Path) -> dict[str, tuple[float, int, float]]:
 def _theirs(folder: Path) -> dict[str, tuple[float, int]]:
     bare, found = Bare(), {}
     try:
-        for name, group, limit in (("warm", CHAINS, None), ("even", CHAINS, None), ("uneven", IN_FLIGHT, uneven)):
+        for name, group, limit in (
+            ("warm", CHAINS, lambda _: 2),
+            ("even", CHAINS, None),
+            ("uneven", IN_FLIGHT, uneven),
+        ):
             bare.tokens = 0
             settings = recipe(folder)
             found[name] = timed(lambda g=group, at=limit, r=settings: _bare_chains(bare, r, g, at)), bare.tokens

@@ -10,7 +10,8 @@ from typing import Any
 from benchmarks.vllm_work import QUESTIONS, opened
 from cai.constitution import load_constitution
 from cai.engines.base import Request
-from cai.prompts import Rendered
+from cai.few_shot import comparison_examples
+from cai.prompts import Rendered, Templates
 from cai.records import Message
 from cai.verdicts import LABELS
 
@@ -39,6 +40,19 @@ def _prompts(last: bool) -> list[Rendered]:
             for text in texts:
                 content = f"{pair}\n\n{text}\n{_ASK}" if last else f"{text}\n{_ASK}\n\n{pair}"
                 found.append(Rendered(messages=(Message(role="user", content=content),), reply_start="Answer:"))
+    return found
+
+
+def _judged() -> list[Rendered]:
+    """Comparisons as the `compare` stage asks for them, with the paper recipe's four examples and short answers."""
+    templates, examples = Templates("chat"), comparison_examples("few_shot/comparison", 4)
+    constitution = load_constitution("harmless")
+    found = []
+    for number, question in enumerate(QUESTIONS[:64]):
+        messages = (Message(role="user", content=question),)
+        principle = constitution.draw("comparison", number)
+        a, b = (_answer(question, turn).split(" Say what")[0] for turn in ("Be patient.", "Don't wait for long."))
+        found.append(templates.render("compare", messages=messages, few_shot=examples, principle=principle, a=a, b=b))
     return found
 
 
@@ -77,16 +91,19 @@ def measure() -> list[dict[str, Any]]:
         last, first = _prompts(last=True), _prompts(last=False)
         judge.scored(last[:16])
         after, before = judge.scored(last), judge.scored(first)
-        some = first[:: PRINCIPLES // 4]
-        labels, verdicts, read = judge.scored(some), judge.written(some, VERDICT), judge.written(some, 1)
+        some = _judged()
+        labels, verdicts = judge.scored(some), judge.written(some, VERDICT)
+        long = first[:: PRINCIPLES // 4]
+        long_labels, long_verdicts = judge.scored(long), judge.written(long, VERDICT)
     finally:
         judge.close()
     command = "python -m benchmarks judging"
     ratio, speed = after / before, verdicts / labels
     layout = f"{PAIRS} pairs, both orders, {PRINCIPLES} principles: {after:.1f} s against {before:.1f} s"
     detail = (
-        f"{len(some)} comparisons: {len(some) / labels:.1f}/s against {len(some) / verdicts:.1f}/s with a verdict of "
-        f"up to {VERDICT} tokens; reading the prompts alone is {read / verdicts:.0%} of the latter"
+        f"{len(some)} comparisons of short answers, four examples: {len(some) / labels:.1f}/s against "
+        f"{len(some) / verdicts:.1f}/s with a verdict of up to {VERDICT} tokens, of which reading is "
+        f"{labels / verdicts:.0%}; pairs of 320 tokens without examples: {long_verdicts / long_labels:.2f} times"
     )
     return [
         {"name": "principle_last", "value": ratio, "reach": 0.3, "reached": ratio <= 0.3, "unit": "wall / wall",

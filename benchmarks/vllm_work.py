@@ -10,11 +10,12 @@ from typing import Any
 
 from rich.console import Console
 
-import cai.engines.pool
+import cai.pipeline
 from cai.config import Recipe, load_recipe
 from cai.engine_config import VllmEngine
 from cai.engines.base import Engine, Request, open_engine
 from cai.engines.codec import Codec
+from cai.engines.pool import Pool, Wanted
 from cai.engines.vllm_setup import engine_arguments, environment
 from cai.material import Material
 from cai.models import ModelConfig
@@ -51,6 +52,19 @@ class Kept:
     def close(self) -> None: ...
 
 
+class KeptPool(Pool):
+    """A pool of one engine and one loop that outlive the runs they serve."""
+
+    def __init__(self, engine: Kept) -> None:
+        super().__init__(lambda model: None)
+        self.engine = engine
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def engines(self, wanted: Sequence[Wanted]) -> list[Any]:
+        return [self.engine for _ in wanted]
+
+
 def opened() -> Engine:
     return open_engine(ENGINE, MODEL)
 
@@ -67,14 +81,14 @@ def recipe(folder: Path, *overrides: str) -> Recipe:
                                       "engine={type: vllm}", *overrides])  # fmt: skip
 
 
-def our_stage(engine: Any, recipe: Recipe, folder: Path) -> tuple[float, list[Revision]]:
+def our_stage(pool: KeptPool, recipe: Recipe, folder: Path) -> tuple[float, list[Revision]]:
     """Seconds of our `revise` stage, store and progress included, and its records."""
-    original = cai.engines.pool.open_engine
-    cai.engines.pool.open_engine = lambda *_: engine
+    original: Any = cai.pipeline.Pool
+    cai.pipeline.Pool = lambda announce: pool  # type: ignore[assignment]
     try:
         steps = run(Material(recipe), RunFolder(folder, recipe.name), Reporter(Console(quiet=True)), until="revise")
     finally:
-        cai.engines.pool.open_engine = original
+        cai.pipeline.Pool = original
     step = steps["revise"].folder
     return step.summary["seconds"], list(step.records(Revision))
 
