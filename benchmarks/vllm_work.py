@@ -61,7 +61,7 @@ class KeptPool(Pool):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def engines(self, wanted: Sequence[Wanted]) -> list[Any]:
+    def engines(self, wanted: Sequence[Wanted], beside: int = 0) -> list[Any]:
         return [self.engine for _ in wanted]
 
 

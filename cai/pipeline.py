@@ -205,7 +205,7 @@ def _evaluate(job: Job) -> dict[str, Any]:
     prompts = [prompt for split in splits.values() for prompt in split.held_out]
     models = (recipe.models.pretrained, job.checkpoint("sft"), job.checkpoint("rl"))
     summaries = []
-    base, sl, rl = _speakers(job, *models)
+    base, sl, rl = _speakers(job, *models, beside=1)  # the preference model
     with _preference(job) as preference:
         past = {"base": (base, None, None), "SL-CAI": (sl, base, None), "RL-CAI": (rl, base, sl)}
         for model in MODELS:
@@ -237,9 +237,9 @@ RUNNERS: dict[str, Callable[[Job], dict[str, Any]]] = {
 assert RUNNERS.keys() == STAGES.keys()
 
 
-def _speakers(job: Job, *models: ModelConfig) -> tuple[Speaker, ...]:
-    """The models in their dialects."""
-    engines = job.pool.engines([(job.material.recipe.engine_of(model), model) for model in models])
+def _speakers(job: Job, *models: ModelConfig, beside: int = 0) -> tuple[Speaker, ...]:
+    """The models in their dialects; `beside` others will be loaded beside them."""
+    engines = job.pool.engines([(job.material.recipe.engine_of(model), model) for model in models], beside)
     return tuple(Speaker(engine, job.material.templates(model)) for engine, model in zip(engines, models, strict=True))
 
 

@@ -395,3 +395,25 @@ def test_a_chat_template_can_force_the_start_of_a_reply(tmp_path: Path) -> None:
     rendered = opened(folder).render("respond", messages=ONE)
     assert turns(rendered) == [("user", "Hi")]
     assert rendered.reply_start == "Sure,"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_system_prompt_opens_every_conversation(step: Step) -> None:
+    plain, led = (templates.render(step, **SHOWN[step]) for templates in (CHAT, Templates("chat", system="Be kind.")))
+    assert turns(led) == [("system", "Be kind."), *turns(plain)]
+    assert led.reply_start == plain.reply_start
+
+
+def test_a_conversation_s_own_system_turn_follows_the_system_prompt_in_one_turn() -> None:
+    led = Templates("chat", system="Be kind.").render("respond", messages=MANY)
+    assert turns(led) == [("system", "Be kind.\n\nBe brief."), ("user", "Hi"), ("assistant", "Hello"), ("user", "Bye")]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_transcript_begins_with_the_system_prompt(step: Step) -> None:
+    plain, led = (
+        templates.render(step, **SHOWN[step])
+        for templates in (TRANSCRIPT, Templates("transcript", system="A kind assistant answers."))
+    )
+    assert led.text == f"A kind assistant answers.{plain.text}"
+    assert led.messages == ()

@@ -55,10 +55,13 @@ class Pool:
         """The result of `work`, in the loop of the engines. Raises KeyboardInterrupt on Ctrl-C, after cancelling it."""
         return self._runner.run(work)
 
-    def engines(self, wanted: Sequence[Wanted]) -> list[Engine]:
-        """The engines asked for, in order; what was asked for twice is one engine. Raises EngineError."""
+    def engines(self, wanted: Sequence[Wanted], beside: int = 0) -> list[Engine]:
+        """The engines asked for, in order; what was asked for twice is one engine. Raises EngineError.
+
+        `beside`: models that the caller loads beside them, for which room is left.
+        """
         keys = {_key(*pair): pair for pair in wanted}
-        share = _share(list(keys.values()))
+        share = _share(list(keys.values()), beside)
         self._make_room(keys, share)
         for key, (config, model) in keys.items():
             if key not in self._open:
@@ -115,9 +118,9 @@ def _key(config: EngineConfig, model: ModelConfig) -> str:
     return digest([config.model_dump(), model.model, model.adapter, model.thinking])
 
 
-def _share(wanted: Sequence[Wanted]) -> float:
+def _share(wanted: Sequence[Wanted], beside: int) -> float:
     """How much of the memory an engine that plans may take: vLLM takes all it is given, and others need room too."""
-    return 1 / max(1, sum(size(*pair) != 0 for pair in wanted))
+    return 1 / max(1, sum(size(*pair) != 0 for pair in wanted) + beside)
 
 
 def _planned(config: EngineConfig, share: float) -> float | None:

@@ -151,6 +151,10 @@ def test_one_that_planned_all_the_memory_makes_room_for_a_second(pool: Pool, mac
     assert machine.closed == ["a"]
 
 
+def test_room_is_left_for_models_that_are_loaded_beside_them(pool: Pool) -> None:
+    assert shares(pool.engines(names("a", "b", config=VLLM), beside=2)) == [0.25, 0.25]
+
+
 def test_one_not_wanted_gives_its_share_back(pool: Pool, machine: Machine) -> None:
     pool.engines(names("a", "b", config=VLLM))
     assert shares(pool.engines(names("b", "c", config=VLLM))) == [0.5, 0.5]
