@@ -22,7 +22,7 @@ _ANSWER = (
     "limit, write down what happens and when, and turn to somebody both of you trust. Nobody has to put up with harm; "
     "there are people whose work it is to help: a counsellor, a union, the police where the law is broken. "
 )
-_ASK = "Which answer is better? Reply with the letter alone."
+_ASK = "Two answers to a question, and a principle to judge them by: which is better? Reply with the letter alone."
 
 
 def _answer(question: str, turn: str) -> str:
@@ -38,7 +38,7 @@ def _prompts(last: bool) -> list[Rendered]:
         for first, second in ((a, b), (b, a)):
             pair = f"A person asked: {question}\n\n(A) {first}\n\n(B) {second}"
             for text in texts:
-                content = f"{pair}\n\n{text}\n{_ASK}" if last else f"{text}\n{_ASK}\n\n{pair}"
+                content = "\n\n".join((_ASK, pair, text) if last else (_ASK, text, pair))
                 found.append(Rendered(messages=(Message(role="user", content=content),), reply_start="Answer:"))
     return found
 
@@ -76,8 +76,12 @@ class Judge:
         return self.seconds([self.engine.score(prompt, LABELS) for prompt in prompts])
 
     def written(self, prompts: Sequence[Rendered], tokens: int) -> float:
-        asked = [Request(prompt, tokens, 1.0, 1.0, seed) for seed, prompt in enumerate(prompts)]
-        return self.seconds([self.engine.generate(request) for request in asked])
+        """Verdicts of exactly so many tokens, however early the model would end."""
+        from vllm import SamplingParams
+
+        wanted = SamplingParams(max_tokens=tokens, min_tokens=tokens, temperature=1.0, detokenize=False)
+        ids = [self.engine._codec.prompt(Request(prompt, tokens, 1.0, 1.0, 0)) for prompt in prompts]
+        return self.seconds([self.engine._ask(one, wanted) for one in ids])
 
     def close(self) -> None:
         self.engine.close()
@@ -102,7 +106,7 @@ def measure() -> list[dict[str, Any]]:
     layout = f"{PAIRS} pairs, both orders, {PRINCIPLES} principles: {after:.1f} s against {before:.1f} s"
     detail = (
         f"{len(some)} comparisons of short answers, four examples: {len(some) / labels:.1f}/s against "
-        f"{len(some) / verdicts:.1f}/s with a verdict of up to {VERDICT} tokens, of which reading is "
+        f"{len(some) / verdicts:.1f}/s with a verdict of {VERDICT} tokens, of which reading is "
         f"{labels / verdicts:.0%}; pairs of 320 tokens without examples: {long_verdicts / long_labels:.2f} times"
     )
     return [

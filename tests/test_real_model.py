@@ -75,7 +75,7 @@ def test_batched_few_shot_critiques_equal_plain_generation(speaker: Speaker) -> 
     async def all_at_once() -> list[str]:
         return [reply.raw for reply in await asyncio.gather(*(engine.generate(greedy(p)) for p in prompts))]
 
-    tokenizer, model = engine._tokenizer, engine._model
+    tokenizer, model = engine._codec.tokenizer, engine._model
     plain = []
     for prompt in prompts:
         turns = [message.model_dump() for message in prompt.messages]
@@ -91,7 +91,7 @@ def test_label_scores_equal_a_plain_forward_pass(speaker: Speaker) -> None:
     engine: Any = speaker.engine
     prompt = replace(ask("Is fire hot?\nOptions:\n (A) yes\n (B) no"), reply_start="The answer is:")
     scores = asyncio.run(engine.score(prompt, (" (A)", " (B)")))
-    tokenizer, model = engine._tokenizer, engine._model
+    tokenizer, model = engine._codec.tokenizer, engine._model
     turns = [message.model_dump() for message in prompt.messages]
     text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) + "The answer is: ("
     ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
