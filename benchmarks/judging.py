@@ -31,7 +31,7 @@ def _answer(question: str, turn: str) -> str:
 
 def _prompts(last: bool) -> list[Rendered]:
     """Every pair under every principle in both orders; the principle stands before the pair or after it."""
-    texts = [p.comparison for p in load_constitution("harmless").serving("comparison")][:PRINCIPLES]
+    texts = [p.comparison or "" for p in load_constitution("harmless").serving("comparison")][:PRINCIPLES]
     found = []
     for question in QUESTIONS[:PAIRS]:
         a, b = _answer(question, "Be patient."), _answer(question, "Don't wait for long.")
