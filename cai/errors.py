@@ -61,6 +61,11 @@ class Interrupted(CaiError):
     exit_code = 130
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first, or its name where it says nothing: for quoting it within a message of ours."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 @contextmanager
 def needing(extra: str) -> Iterator[None]:
     """Around late imports: a package that is absent becomes MissingExtra."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cai.errors import InputError, MissingExtra
+from cai.errors import InputError, MissingExtra, first_line
 from cai.identity import digest
 from cai.records import Kind, Message, Prompt
 from cai.resources import find
@@ -170,7 +170,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             for number, row in enumerate(rows, 1):
                 yield f": row {number}", row
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as Parquet ({_first_line(error)})") from None
+        raise InputError(f"{path}: cannot be read as Parquet ({first_line(error)})") from None
 
 
 def _hub_rows(spec: str) -> Iterator[Row]:
@@ -187,7 +187,7 @@ def _hub_rows(spec: str) -> Iterator[Row]:
         rows: Any = datasets.load_dataset(name, split=part)
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         advice = "check the name, the split and the network, or download it and give a file"
-        raise InputError(f"{spec}: cannot be loaded ({_first_line(error)}); {advice}") from None
+        raise InputError(f"{spec}: cannot be loaded ({first_line(error)}); {advice}") from None
     for number, row in enumerate(rows, 1):
         yield f": row {number}", row
 
@@ -200,7 +200,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(file, 1):
                 yield number, _decode(line, f"{path}:{number}").removeprefix("\ufeff" if number == 1 else "")
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({_first_line(error)}); is it damaged or cut short?") from None
+        raise InputError(f"{path}: cannot be read ({first_line(error)}); is it damaged or cut short?") from None
 
 
 def _decode(line: bytes, where: str) -> str:
@@ -210,10 +210,6 @@ def _decode(line: bytes, where: str) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: byte {error.start} of the line is not UTF-8; save the file as UTF-8") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 _READERS: dict[str, Callable[[Path], Iterator[Row]]] = {

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cai.errors import EngineError, MissingExtra
+from cai.errors import EngineError, MissingExtra, first_line
 from cai.quiet import hush
 from cai.store import replace_folder
 
@@ -168,10 +168,9 @@ def _from_hub(name: str) -> str:
     try:
         return snapshot_download(name, allow_patterns=["*.safetensors", "*.json", "*.model", "*.jinja", "*.txt"])
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
         raise EngineError(
-            f"the model {name!r} is not here and could not be fetched from the hub ({reason}); check the name and "
-            "the network, or give a folder that holds the weights"
+            f"the model {name!r} is not here and could not be fetched from the hub ({first_line(error)}); check the name "
+            "and the network, or give a folder that holds the weights"
         ) from None
 
 

