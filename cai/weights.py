@@ -169,8 +169,8 @@ def _from_hub(name: str) -> str:
         return snapshot_download(name, allow_patterns=["*.safetensors", "*.json", "*.model", "*.jinja", "*.txt"])
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise EngineError(
-            f"the model {name!r} is not here and could not be fetched from the hub ({first_line(error)}); check the name "
-            "and the network, or give a folder that holds the weights"
+            f"the model {name!r} is not here and could not be fetched from the hub ({first_line(error)}); check the "
+            "name and the network, or give a folder that holds the weights"
         ) from None
 
 
