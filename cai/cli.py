@@ -28,6 +28,16 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="Settings to change,
 Root = Annotated[Path, typer.Option("--runs", help="The folder that holds all runs.")]
 RunName = Annotated[str, typer.Argument(help="The name of a run.")]
 RUNS = Path("runs")
+ConstitutionName = Annotated[str, typer.Argument(help="A constitution file, or the name of a shipped one.")]
+TriedModel = Annotated[
+    str | None, typer.Option(help="The model to ask: an alias, a hub name or a folder. Without: the recipe's.")
+]
+TriedRecipe = Annotated[
+    str | None, typer.Option(help="A recipe whose models, engine and sampling are used. Without: `quickstart`.")
+]
+TrialOverrides = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting of the recipe to change, such as engine.type=vllm.")
+]
 
 
 @app.command()
@@ -38,7 +48,7 @@ def run(
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
 ) -> None:
     """Run every stage of a recipe that is not done yet."""
-    from cai.commands import run_recipe
+    from cai.commands.runs import run_recipe
 
     run_recipe(console, recipe, overrides or [], runs, until)
 
@@ -46,7 +56,7 @@ def run(
 @app.command()
 def plan(recipe: RecipeName, overrides: Overrides = None, runs: Root = RUNS) -> None:
     """Show what a run would do: stages, what is done, calls and tokens left, time, memory and disk."""
-    from cai.commands import show_plan
+    from cai.commands.runs import show_plan
 
     show_plan(console, recipe, overrides or [], runs)
 
@@ -54,7 +64,7 @@ def plan(recipe: RecipeName, overrides: Overrides = None, runs: Root = RUNS) -> 
 @app.command()
 def show(run: RunName, runs: Root = RUNS) -> None:
     """Show how far a run is, its counts, and its results."""
-    from cai.commands import show_run
+    from cai.commands.runs import show_run
 
     show_run(console, run, runs)
 
@@ -64,17 +74,129 @@ def diff(
     run: RunName, other: Annotated[str, typer.Argument(help="The run to compare it with.")], runs: Root = RUNS
 ) -> None:
     """Say which settings differ between two runs, stage by stage. Exits with 1 where any do."""
-    from cai.commands import show_differences
+    from cai.commands.runs import show_differences
 
     raise typer.Exit(1 if show_differences(console, run, other, runs) else 0)
 
 
 @app.command()
-def lint(constitution: Annotated[str, typer.Argument(help="A constitution file, or a shipped name.")]) -> None:
-    """Check a constitution: every mistake with its line. Exits with 2 where there is one."""
-    from cai.commands import check_constitution
+def init(
+    name: Annotated[str, typer.Argument(help="What to call it: NAME.yaml and NAME-recipe.yaml are written.")],
+    to: Annotated[Path, typer.Option(help="The folder to write them to.")] = Path(),
+    extends: Annotated[str | None, typer.Option(help="A constitution to start from instead of from nothing.")] = None,
+) -> None:
+    """Start a constitution of your own and a recipe that uses it, with comments. Overwrites nothing."""
+    from cai.commands.drafts import start
 
-    check_constitution(console, constitution)
+    start(console, name, to, extends)
+
+
+@app.command()
+def lint(
+    constitution: ConstitutionName,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    strict: Annotated[bool, typer.Option(help="Exit with 1 also where there are only warnings.")] = False,
+) -> None:
+    """Check a constitution: mistakes and doubtful places, each with its line. Exits with 2 where there is a mistake."""
+    from cai.commands.drafts import check
+
+    raise typer.Exit(check(console, constitution, as_json, strict))
+
+
+@app.command()
+def test(
+    constitution: ConstitutionName,
+    model: TriedModel = None,
+    recipe: TriedRecipe = None,
+    only: Annotated[list[str] | None, typer.Option(help="The id of a principle to test; may be given again.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    overrides: TrialOverrides = None,
+) -> None:
+    """Ask a model what the constitution's tests ask: each verdict, in both orders. Exits with 1 where one fails."""
+    from cai.commands.trials import run_tests
+
+    raise typer.Exit(run_tests(console, constitution, model, recipe, only or [], as_json, overrides or []))
+
+
+@app.command("try")
+def try_(
+    constitution: ConstitutionName,
+    prompt: Annotated[str, typer.Argument(help="What to ask the assistant.")],
+    model: TriedModel = None,
+    recipe: TriedRecipe = None,
+    principle: Annotated[
+        list[str] | None, typer.Option(help="The principle of a round; given again, of the next. Without: drawn.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of critique and revision.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of every draw.")] = 0,
+    compare: Annotated[str | None, typer.Option(help="A second constitution, side by side.")] = None,
+    overrides: TrialOverrides = None,
+) -> None:
+    """Show an answer, its critique and its revision under a constitution, with what changed marked."""
+    from cai.commands.trials import try_out
+
+    try_out(
+        console,
+        [constitution, *([compare] if compare else [])],
+        prompt,
+        model,
+        recipe,
+        principle or [],
+        rounds,
+        seed,
+        overrides or [],
+    )
+
+
+@app.command("import")
+def import_(
+    form: Annotated[str, typer.Argument(help="`paper`, `llm-swarm` or `nemo`.")],
+    source: Annotated[Path, typer.Argument(help="A file or folder of that form.")],
+    to: Annotated[Path, typer.Option(help="The folder to write to.")],
+) -> None:
+    """Turn constitutions and worked examples of other projects into files of ours. Overwrites nothing."""
+    from cai.commands.exchange import import_constitution
+
+    import_constitution(console, form, source, to)
+
+
+@app.command()
+def export(
+    what: Annotated[str, typer.Argument(help="The name of a run, or a constitution with --form.")],
+    to: Annotated[str, typer.Option(help="A folder, or `hub:owner/name`.")],
+    form: Annotated[
+        str | None, typer.Option(help="Write a constitution as `llm-swarm` or `nemo` does, in place of a run's data.")
+    ] = None,
+    private: Annotated[bool, typer.Option(help="On the hub: only for yourself.")] = True,
+    runs: Root = RUNS,
+) -> None:
+    """Write a run's data as data sets for TRL, with a card; or a constitution in another project's form."""
+    if form:
+        from cai.commands.exchange import export_constitution
+
+        export_constitution(console, form, what, Path(to))
+    else:
+        from cai.commands.exports import export_run
+
+        export_run(console, what, to, private, runs)
+
+
+@app.command()
+def prompts(
+    kind: Annotated[str, typer.Argument(help="`harmful` or `helpful`.")],
+    seeds: Annotated[str, typer.Option(help="Your own prompts, to be shown as examples: a file or a shipped set.")],
+    to: Annotated[Path, typer.Option(help="The .jsonl file to write; one that is there is gone on with.")],
+    count: Annotated[int, typer.Option(min=1, help="How many new prompts to end with.")] = 100,
+    model: TriedModel = None,
+    recipe: TriedRecipe = None,
+    examples: Annotated[int, typer.Option(min=1, help="Seeds shown in one request.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of every draw.")] = 0,
+    overrides: TrialOverrides = None,
+) -> None:
+    """Write more prompts like your own with a model, without near-duplicates."""
+    from cai.commands.prompts import generate
+
+    generate(console, kind, seeds, to, count, model, recipe, examples, seed, overrides or [])
 
 
 @app.command()
@@ -85,7 +207,7 @@ def config(
     models: Annotated[bool, typer.Option("--models", help="List the model aliases instead.")] = False,
 ) -> None:
     """Print every setting of a recipe with its default, meaning, unit and source."""
-    from cai.commands import print_config
+    from cai.commands.runs import print_config
 
     print_config(console, schema, models)
 

@@ -74,11 +74,15 @@ class YamlFile:
         """An InputError that begins `file:line: where: `."""
         return InputError(self._at(location, message))
 
-    def _at(self, location: Location, message: str) -> str:
-        where = ".".join(str(part) for part in location)
+    def place(self, location: Location) -> str:
+        """`file:line` of a value, or what it came from where that is no file."""
         parts = (location[:end] for end in range(len(location), 0, -1))
         origin = next((self.origins[part] for part in parts if part in self.origins), None)
-        return f"{origin or f'{self.name}:{self.line(location)}'}: {where + ': ' if where else ''}{message}"
+        return origin or f"{self.name}:{self.line(location)}"
+
+    def _at(self, location: Location, message: str) -> str:
+        where = ".".join(str(part) for part in location)
+        return f"{self.place(location)}: {where + ': ' if where else ''}{message}"
 
     def graft(self, location: Location, other: YamlFile) -> None:
         """Notes that the value at `location` now is the one in `other`."""

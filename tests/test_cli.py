@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 
 from cai import __version__, cli
-from cai.commands import run_recipe
+from cai.commands.runs import run_recipe
 from cai.engine_config import EngineConfig
 from cai.engines.base import Request
 from cai.models import ModelConfig

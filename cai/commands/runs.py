@@ -1,4 +1,4 @@
-"""What the commands of the command line do: load, call the pipeline, print tables."""
+"""Commands on recipes and runs: run, plan, show, diff, config."""
 
 from __future__ import annotations
 
@@ -107,19 +107,6 @@ def show_differences(console: Console, name: str, other: str, runs: Path) -> boo
     if waiting := [stage for stage in STAGES if stage not in begun]:
         console.print(f"not begun in both, so not compared: {', '.join(waiting)}")
     return bool(table.row_count)
-
-
-def check_constitution(console: Console, name: str) -> None:
-    """Prints what a constitution holds; mistakes raise InputError."""
-    from cai.constitution import load_constitution
-
-    constitution = load_constitution(name)
-    revision, comparison = (len(constitution.serving(use)) for use in ("revision", "comparison"))
-    console.print(
-        f"{escape(constitution.name)}: {len(constitution.principles)} principles, {revision} for critique and "
-        f"revision, {comparison} for comparison: no mistakes",
-        highlight=False,
-    )
 
 
 def print_config(console: Console, schema: str | None, models: bool) -> None:
