@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from cai.config import Sampling, stored_recipe
+from cai.checkpoints import trained
+from cai.config import Sampling
 from cai.engine_config import EngineConfig, TransformersEngine, VllmEngine
 from cai.engines.base import Speaker, open_engine
-from cai.errors import InputError
 from cai.models import ModelConfig
 from cai.prompts import Templates
 from cai.records import Message
-from cai.store import RunFolder
+from cai.terminal import printable
 from cai.weights import ALIASES
 from cai.yamlfile import Location, YamlFile
 
@@ -67,19 +67,12 @@ def find_model(name: str, runs: Path) -> Found:
 
     Raises InputError where a run has no checkpoint of that stage.
     """
-    run, _, stage = name.partition("/")
-    if name in ALIASES or Path(name).is_dir() or not (runs / run / "run.json").is_file():
+    left = None if name in ALIASES else trained(name, runs, ["sft", "rl"], "to talk to")
+    if left is None or left.recipe is None:
         return Found(ModelConfig(model=name))
-    folder = RunFolder(runs, run)
-    checkpoints = {at: step.path / "model" for at, step in folder.steps.items() if step.done}
-    able = [at for at in ("sft", "rl") if (at in checkpoints and checkpoints[at].is_dir())]
-    if stage not in able:
-        known = ", ".join(f"{run}/{at}" for at in able) or "none yet"
-        raise InputError(f"run {run!r} has no model {stage!r} to talk to; it has: {known}")
-    recipe = stored_recipe(folder.recipe, run)
-    pretrained = recipe.models.pretrained
-    model = pretrained.model_copy(update={"model": str(checkpoints[stage])})
-    return Found(model, _engine(recipe.engine_of(pretrained)), Path(recipe.templates) if recipe.templates else None)
+    pretrained, templates = left.recipe.models.pretrained, left.recipe.templates
+    model = pretrained.model_copy(update={"model": str(left.folder)})
+    return Found(model, _engine(left.recipe.engine_of(pretrained)), Path(templates) if templates else None)
 
 
 def _engine(asked: EngineConfig) -> TransformersEngine:
@@ -107,14 +100,9 @@ async def _answer(
         messages = (*histories[name], Message(role="user", content=line))
         reply = await speaker.reply("respond", sampling, random.getrandbits(60), messages=messages)
         longer[name] = (*messages, Message(role="assistant", content=reply.text))
-        shown.append(Panel(Text(_printable(reply.text)), title=Text(name)))
+        shown.append(Panel(Text(printable(reply.text)), title=Text(name)))
     console.print(Columns(shown, equal=True, expand=True) if len(shown) > 1 else shown[0])
     return longer
-
-
-def _printable(text: str) -> str:
-    """Without control characters, which a terminal would obey."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _ask(console: Console) -> str:

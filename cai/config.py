@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from cai.engine_config import EngineConfig, default_engine, settled
 from cai.errors import InputError, StoreError
+from cai.hygiene import Flag
 from cai.identity import Config, identity, knob
 from cai.models import ModelConfig, ModelsConfig
 from cai.resources import find
@@ -50,13 +51,98 @@ class Sampling(Config):
 class RespondConfig(Sampling):
     """The assistant's own answers to helpful prompts, for the SL mixture (section 3.2)."""
 
+    samples: int = identity(1, "Answers a prompt; the paper samples 2 (section 3.2).", ge=1)
 
-class ReviseConfig(Sampling):
+
+class DrawConfig(Sampling):
+    """How principles and worked examples come to a stage."""
+
+    tags: tuple[str, ...] = identity((), "Only principles with one of these tags are drawn; none: all.")
+    few_shot_file: str | None = identity(
+        None, "Where the examples come from: shipped, or a path; none: as the constitution says."
+    )
+
+
+class ResampleConfig(Config):
+    """Asking again for a critique or revision that was flagged; the flagged one stays in the record."""
+
+    times: int = identity(0, "Further attempts at most; 0: never. The last one is kept, flagged or not.", ge=0)
+    flags: tuple[Flag, ...] = identity(
+        ("empty", "meta-talk", "critique-not-revision", "revision-not-critique", "turn-marker", "repetition"),
+        "The flags that ask for another attempt.",
+    )
+
+
+class ReviseConfig(DrawConfig):
     """Critique-revision chains (section 3.1)."""
 
     rounds: int = identity(4, "Critique-revision pairs a prompt; the paper uses 4 (section 3.2).", ge=1)
+    samples: int = identity(1, "Chains a prompt, each from an answer of its own.", ge=1)
+    critique: bool = identity(True, "false: revisions without a critique before them (section 3.5).")
+    principles: Annotated[int, Field(ge=1)] | Literal["all"] = identity(
+        1, "Principles drawn a round; `all`: the whole constitution at once. The paper draws 1."
+    )
+    replacement: bool = identity(True, "false: a chain draws no principle twice while others are left.")
+    round_tags: dict[Annotated[int, Field(ge=1)], tuple[str, ...]] = identity(
+        {}, "`tags` of single rounds: {1: [harm], 2: [tone]}."
+    )
+    stop: float | None = identity(
+        None,
+        "A chain ends where P(nothing to change), asked before each critique, is above this; none: not asked.",
+        ge=0,
+        lt=1,
+    )
+    resample: ResampleConfig = identity(ResampleConfig, "Another attempt at flagged replies.")
     few_shot: int = identity(5, "Examples shown before a critique and a revision (App. E); 0: none.", ge=0)
-    few_shot_file: str = identity("few_shot/critique_revision", "Where the examples come from: shipped, or a path.")
+
+    def tags_of(self, round_: int) -> tuple[str, ...]:
+        """The tags by which a round draws."""
+        return self.round_tags.get(round_, self.tags)
+
+
+class AblateConfig(Config):
+    """Further chains from the same first answers, for the report's figures (Bai et al. 2022, Fig. 6 and 7)."""
+
+    limit: int | None = identity(None, "Prompts whose chains are ablated; none: all.", ge=1)
+    principles: tuple[Annotated[int, Field(ge=1)], ...] = identity(
+        (), "For each number n, chains that draw from the first n principles alone (Fig. 6)."
+    )
+    direct: bool = identity(True, "Chains of direct revisions, without critiques (Fig. 7).")
+
+
+class DistillConfig(Sampling):
+    """Safety context distillation (Llama 2, arXiv 2307.09288, section 4.2 and App. A.3.5).
+
+    The assistant answers red-team prompts with and without a safety preamble; where the preamble raises the
+    preference score, SL-CAI learns the guarded answer without the preamble.
+    """
+
+    preference_model: str = identity(
+        ...,
+        "Scores the answers: a folder, or RUN/preference_model of an earlier run, as in quickstart/preference_model.",
+    )
+    preamble: str = identity("preambles/safety", "The preamble: a shipped text or a file.")
+
+
+class SelectionConfig(Config):
+    """Which revisions and helpful answers SL-CAI learns from (section 3.2)."""
+
+    rounds: Literal["all", "last"] | tuple[Annotated[int, Field(ge=1)], ...] = identity(
+        "all", "`all` rounds (section 3.1), the `last`, or a list of rounds."
+    )
+    weights: dict[Annotated[int, Field(ge=1)], Annotated[float, Field(ge=0)]] = identity(
+        {}, "Copies of a revision by its round, as in {4: 2.0}; 0.5 keeps every second one by seed. Others: 1."
+    )
+    helpful_share: float | None = identity(
+        None,
+        "Share of helpful answers among the rows; none: all there are. Rows beyond it are left out by seed.",
+        ge=0,
+        lt=1,
+    )
+    drop: tuple[Flag, ...] = identity(
+        ("empty", "stopped", "meta-talk", "critique-not-revision", "turn-marker", "repetition"),
+        "Rows with one of these flags are left out, and counted. The paper drops none.",
+    )
 
 
 class TrainConfig(Config):
@@ -69,6 +155,11 @@ class TrainConfig(Config):
     max_length: int = identity(1024, "Longest row, tokens.", ge=8)
     save_every: int = knob(100, "Optimizer steps between checkpoints for resuming.", ge=1)
     gradient_checkpointing: bool = knob(False, "Saves memory, costs about a third more time.")
+    report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = knob(
+        (),
+        "Where figures go besides the run's own folder: `tensorboard` (a folder of that name in the stage's), `wandb`, "
+        "`trackio`; each needs the package of its name. None: nothing leaves the run.",
+    )
 
     @model_validator(mode="after")
     def _divides(self) -> TrainConfig:
@@ -77,20 +168,70 @@ class TrainConfig(Config):
         return self
 
 
+class AdapterConfig(Config):
+    """LoRA: low-rank updates beside frozen weights (Hu et al. 2021, arXiv 2106.09685)."""
+
+    rank: int = identity(16, "Rank of each update.", ge=1)
+    alpha: float = identity(32, "An update counts alpha / rank times.", gt=0)
+    dropout: float = identity(0.05, "Share of an update's inputs that are dropped in training.", ge=0, lt=1)
+    targets: Literal["all-linear"] | tuple[str, ...] = identity(
+        "all-linear", "Layers that get an update: all linear ones but the output's, or names such as [q_proj, v_proj]."
+    )
+    bits: Literal[4, 8] | None = identity(
+        None,
+        "QLoRA (Dettmers et al. 2023, arXiv 2305.14314): frozen weights in 4 (NF4, quantised twice) or 8 bits while "
+        "training, by bitsandbytes.",
+    )
+
+    @field_validator("targets")
+    @classmethod
+    def _some(cls, targets: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not targets:
+            raise ValueError("name a layer at least, such as [q_proj, v_proj], or take all-linear")
+        return targets
+
+
 class SftConfig(TrainConfig):
     """SL-CAI: finetuning on the revisions of all rounds and on helpful answers (section 3.2)."""
 
     schedule: Literal["constant", "cosine", "linear"] = identity(
         "constant", "Learning rate over time; paper: constant."
     )
+    warmup: float = identity(
+        0.0,
+        "Share of the steps over which the rate rises from 0; InstructGPT finetunes without, Llama 2's reward models "
+        "take 0.03.",
+        ge=0,
+        lt=1,
+    )
+    weight_decay: float = identity(0.0, "Weight decay; Llama 2 finetunes with 0.1.", ge=0)
+    max_grad_norm: float = identity(1.0, "Longer gradients are cut to this norm; Llama 2's PPO: 1. 0: never.", ge=0)
+    optimizer: Literal["adamw", "adafactor"] = identity(
+        "adamw", "`adafactor` keeps fewer moments in memory; RLAIF (Lee et al. 2023) trains with it."
+    )
+    loss: Literal["answer", "assistant", "all"] = identity(
+        "answer",
+        "Tokens that are learned: the last `answer`, every turn of the `assistant`, or `all`. The paper does not say.",
+    )
+    packing: bool = identity(
+        False,
+        "Rows share a sequence of up to `max_length` tokens, none sees another. `batch_size` and `micro_batch` then "
+        "count sequences, each of several rows, so there are fewer steps. Refused for models whose rows would see each "
+        "other.",
+    )
+    adapter: AdapterConfig | None = identity(
+        None,
+        "LoRA or QLoRA, such as {rank: 16, alpha: 32, dropout: 0.05, targets: all-linear, bits: 4}; {}: LoRA by these "
+        "defaults, none: every weight is finetuned. LoRA usually wants ten times the `learning_rate` of full "
+        "finetuning or more: QLoRA's authors take 1e-4 to 2e-4.",
+    )
 
 
-class CompareConfig(Sampling):
+class CompareConfig(DrawConfig):
     """AI feedback: pairs of SL-CAI answers judged under a principle (section 4.1)."""
 
     orders: Literal["both", "random"] = identity("both", "Judge both seatings and average, or one drawn by seed.")
     few_shot: int = identity(0, "Worked comparisons shown to the judge (section 4.1); 0: none.", ge=0)
-    few_shot_file: str = identity("few_shot/comparison", "Where the examples come from: shipped, or a path.")
 
 
 class PreferenceModelConfig(TrainConfig):
@@ -151,6 +292,9 @@ class Recipe(Config):
     prompts: PromptsConfig = identity(PromptsConfig, "Which prompts.")
     respond: RespondConfig = identity(RespondConfig, "Stage `respond`.")
     revise: ReviseConfig = identity(ReviseConfig, "Stage `revise`.")
+    ablate: AblateConfig | None = identity(None, "Stage `ablate`; none: not run.")
+    distill: DistillConfig | None = identity(None, "Stage `distill`; none: not run.")
+    select: SelectionConfig = identity(SelectionConfig, "What stage `sft` learns from.")
     sft: SftConfig = identity(SftConfig, "Stage `sft`.")
     compare: CompareConfig = identity(CompareConfig, "Stage `compare`.")
     preference_model: PreferenceModelConfig = identity(PreferenceModelConfig, "Stage `preference_model`.")

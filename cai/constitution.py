@@ -7,7 +7,7 @@ feedback stage, and one may serve both (Bai et al. 2022, App. C keeps two separa
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
 
 from cai.compose import composed
-from cai.errors import InputError
+from cai.errors import InputError, Mistake
 from cai.few_shot import ComparisonExample, RevisionExample
 from cai.identity import digest
 from cai.models import Dialect
@@ -129,7 +129,7 @@ class Constitution(_Part):
     )
 
     def able(self, use: Use, round_: int | None = None, tags: Sequence[str] = ()) -> tuple[Principle, ...]:
-        """The principles that can be drawn: those that serve `use`, in this round, with one of `tags` if any is given."""
+        """The principles that can be drawn for `use` in this round: those with one of `tags`, where any is given."""
         return self._pool(use, round_, tuple(tags))[0]
 
     def draw(
@@ -157,7 +157,8 @@ class Constitution(_Part):
 
     def worded(self, dialect: Dialect) -> Constitution:
         """The constitution in the words that models of `dialect` are shown."""
-        return self.model_copy(update={"principles": tuple(one.worded(dialect) for one in self.principles)})
+        fields = {**dict(self), "principles": tuple(one.worded(dialect) for one in self.principles)}
+        return Constitution.model_construct(self.model_fields_set, **fields)  # a copy would share the pools
 
     @cached_property
     def _pools(self) -> dict[Any, tuple[tuple[Principle, ...], list[float]]]:
@@ -173,7 +174,7 @@ class Constitution(_Part):
 
 
 def seen(pools: Sequence[Sequence[Principle]], use: Use) -> str:
-    """Names what a stage can see of the principles that it draws from, so that all else may change without a new run."""
+    """Names what a stage can see of the principles that it draws from; all else may change without a new run."""
     fields = {"id", "weight", "rounds", *NEEDS[use]}
     return digest([[one.model_dump(include=fields) for one in pool] for pool in pools])
 
@@ -198,7 +199,7 @@ def check_constitution(file: YamlFile) -> Constitution:
         raise file.error(("principles",), "no principles; give at least one, or extend a constitution that has some")
     mistakes = [*_duplicates(file, constitution), *_incomplete(file, constitution)]
     if mistakes:
-        raise InputError("\n".join(str(mistake) for mistake in mistakes))
+        raise InputError(*mistakes)
     return constitution
 
 
@@ -224,26 +225,20 @@ def _lacking(use: Use, round_: int | None, tags: tuple[str, ...]) -> str:
     return f"no principle{tagged} serves {use}{when}; give one {fields}"
 
 
-def _duplicates(file: YamlFile, constitution: Constitution) -> list[InputError]:
+def _duplicates(file: YamlFile, constitution: Constitution) -> Iterator[Mistake]:
     first: dict[str, int] = {}
-    mistakes = []
     for index, principle in enumerate(constitution.principles):
-        line = file.line(("principles", index, "id"))
+        at = ("principles", index, "id")
         if principle.id in first:
-            message = f"the id {principle.id!r} is taken on line {first[principle.id]}; give each principle its own"
-            mistakes.append(file.error(("principles", index, "id"), message))
-        first.setdefault(principle.id, line)
-    return mistakes
+            line = first[principle.id]
+            yield file.mistake(at, f"the id {principle.id!r} is taken on line {line}; give each principle its own")
+        first.setdefault(principle.id, file.line(at))
 
 
-def _incomplete(file: YamlFile, constitution: Constitution) -> list[InputError]:
-    mistakes = []
+def _incomplete(file: YamlFile, constitution: Constitution) -> Iterator[Mistake]:
     for index, principle in enumerate(constitution.principles):
         at = ("principles", index)
         if principle.critique is not None and principle.revision is None:
-            mistakes.append(file.error(at, f"{principle.id!r} has a 'critique' and no 'revision'; give both"))
+            yield file.mistake((*at, "revision"), f"{principle.id!r} has a 'critique' and no 'revision'; give both")
         elif not principle.serves("direct") and not principle.serves("comparison"):
-            mistakes.append(
-                file.error(at, f"{principle.id!r} serves no stage; give critique and revision, or comparison")
-            )
-    return mistakes
+            yield file.mistake(at, f"{principle.id!r} serves no stage; give critique and revision, or comparison")

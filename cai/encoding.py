@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jinja2
 
-from cai.errors import EngineError
+from cai.errors import EngineError, InputError
 from cai.prompts import Rendered, neutralise
 
 
@@ -48,6 +49,55 @@ def answered(tokenizer: Any, prompt: Rendered, answer: str) -> tuple[list[int], 
     tail = ids[len(start) :]
     stop = len(tail) - 1 - tail[::-1].index(end) if end in tail else len(tail)
     return [*start, *tail[:stop], end], len(start)
+
+
+def earlier_answers(tokenizer: Any, prompt: Rendered) -> list[tuple[int, int]]:
+    """Where the assistant spoke before, among the prompt's tokens: each turn's first token and the one after its last.
+
+    A turn of a chat ends with the token that closes it, one of a transcript with the last token that begins before the
+    next turn opens. Raises EngineError where a chat template writes a turn otherwise once others follow, InputError
+    where a transcript does not end as the assistant's turns open.
+    """
+    if prompt.messages:
+        return _chat_answers(tokenizer, prompt)
+    return _transcript_answers(tokenizer, prompt)
+
+
+def _chat_answers(tokenizer: Any, prompt: Rendered) -> list[tuple[int, int]]:
+    ids, turns = encode(tokenizer, prompt_text(tokenizer, prompt), prompt), chat_turns(tokenizer, prompt)
+    spans = []
+    for number in (n for n, turn in enumerate(turns) if turn["role"] == "assistant"):
+        known = encode(tokenizer, _chat(tokenizer, turns[:number], add_generation_prompt=True), prompt)
+        first = len(known)
+        if tokenizer.eos_token_id in ids[first:]:  # the turn's end: special tokens within a message are broken up
+            end = ids.index(tokenizer.eos_token_id, first) + 1
+        else:
+            known = encode(tokenizer, _chat(tokenizer, turns[: number + 1]), prompt)
+            end = len(known)
+        if ids[: len(known)] != known:
+            raise EngineError(
+                "the chat template changes a turn once others follow, so the assistant's turns cannot be told; take "
+                "`loss: answer`, or a template that only adds to what is there"
+            )
+        spans.append((first, end))
+    return spans
+
+
+def _transcript_answers(tokenizer: Any, prompt: Rendered) -> list[tuple[int, int]]:
+    text = prompt_text(tokenizer, prompt)
+    opening = next((stop for stop in prompt.stop if text.endswith(stop)), None)
+    if opening is None:
+        known = ", ".join(map(repr, prompt.stop)) or "nothing"
+        raise InputError(f"a transcript ends with {text[-20:]!r}; expected what opens a turn, of `stop`: {known}")
+    if not tokenizer.is_fast:
+        raise EngineError("this tokenizer does not tell where its tokens lie in a transcript; take `loss: answer`")
+    begins = [begin for begin, _ in tokenizer(text, return_offsets_mapping=True)["offset_mapping"]]
+    spans = []
+    for turn in list(re.finditer(re.escape(opening), text))[:-1]:
+        end = min(at for stop in prompt.stop if (at := text.find(stop, turn.end())) >= 0)
+        said = [number for number, begin in enumerate(begins) if turn.end() <= begin < end]
+        spans += [(said[0], said[-1] + 1)] if said else []
+    return spans
 
 
 def _special(tokenizer: Any) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -22,10 +23,26 @@ class CaiError(Exception):
     exit_code = 1
 
 
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong. `place`: `file:line`, or what else it came from; `where`: its keys; "" where unknown."""
+
+    message: str
+    place: str = ""
+    where: str = ""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.place, self.where, self.message) if part)
+
+
 class InputError(CaiError, ValueError):
-    """A recipe, constitution, template, override or prompt file is not what it must be."""
+    """A recipe, constitution, template, override or prompt file is not what it must be: one mistake a line."""
 
     exit_code = 2
+
+    def __init__(self, *mistakes: str | Mistake) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = tuple(one if isinstance(one, Mistake) else Mistake(one) for one in mistakes)
 
 
 class MissingExtra(CaiError, ImportError):

@@ -1,13 +1,12 @@
 """What a step would still cost: calls, tokens, time, memory, disk.
 
-Replies are counted at their longest. Times come from the rates of finished steps of this stage, with the same engines
+Times come from the rates of finished steps of this stage, with the same engines
 and models, below the runs folder; without one, as for the first run on a machine, from the rates below, measured on two
 CPU cores and scaled by model size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from cai.config import Recipe
+from cai.costs import COUNTS, records
 from cai.material import Material
 from cai.models import ModelConfig
 from cai.plan import Step
-from cai.records import Kind, Prompt
 from cai.store import StepFolder, read_json
 from cai.weights import parameters
-
-_PER_MESSAGE = 1.35
-"""Tokens a word of English, about; prompts are counted in words since no tokenizer is loaded."""
-
-_SAMPLE = 1000
-"""Prompts that are read to count the words of all."""
 
 _CPU_SCALE = 135e6
 _CPU_RATES = {"write": 60.0, "train": 90.0}
@@ -80,114 +73,21 @@ def checkpoints_needed(material: Material) -> int | None:
     return None if size is None else 2 * 3 * size * _BYTES
 
 
-def _words(material: Material, kind: Kind) -> int:
-    return _count(material.prompts[kind].train)
-
-
-def _count(prompts: Sequence[Prompt]) -> int:
-    """Tokens of all prompts, from some of them at even distances: there may be millions, on disk."""
-    read = prompts[:: max(1, len(prompts) // _SAMPLE)]
-    words = sum(len(m.content.split()) for p in read for m in p.messages)
-    return round(words * _PER_MESSAGE * len(prompts) / len(read)) if read else 0
-
-
-def _example_words(examples: Any) -> int:
-    return round(sum(len(str(value).split()) for e in examples for value in e.model_dump().values()) * _PER_MESSAGE)
-
-
-def _principle_words(material: Material) -> int:
-    texts = [t for p in material.constitution.principles for t in (p.critique, p.revision, p.comparison) if t]
-    return round(sum(len(text.split()) for text in texts) / len(texts) * _PER_MESSAGE)
-
-
-def _respond(material: Material) -> tuple[int, int, int]:
-    count = len(material.prompts["helpful"].train)
-    return count, _words(material, "helpful"), count * material.recipe.respond.max_tokens
-
-
-def _revise(material: Material) -> tuple[int, int, int]:
-    config, count = material.recipe.revise, len(material.prompts["harmful"].train)
-    shown = _example_words(material.revision_examples) + _principle_words(material) + config.max_tokens
-    calls = count * (1 + 2 * config.rounds)
-    return calls, calls * shown + _words(material, "harmful") * (1 + 2 * config.rounds), calls * config.max_tokens
-
-
-def _compare(material: Material) -> tuple[int, int, int]:
-    config, count = material.recipe.compare, len(material.prompts["harmful"].train)
-    seatings = 2 if config.orders == "both" else 1
-    shown = _example_words(material.comparison_examples) + _principle_words(material) + 2 * config.max_tokens
-    words = _words(material, "harmful") * (2 + seatings)
-    return count * (2 + seatings), count * seatings * shown + words, 2 * count * config.max_tokens
-
-
-def _sft(material: Material) -> tuple[int, int, int]:
-    recipe = material.recipe
-    revisions = len(material.prompts["harmful"].train) * recipe.revise.rounds * recipe.revise.max_tokens
-    answers = len(material.prompts["helpful"].train) * recipe.respond.max_tokens
-    words = _words(material, "harmful") * recipe.revise.rounds + _words(material, "helpful")
-    return 0, 0, round((revisions + answers + words) * recipe.sft.epochs)
-
-
-def _preference_model(material: Material) -> tuple[int, int, int]:
-    recipe = material.recipe
-    answers = 2 * len(material.prompts["harmful"].train) * recipe.compare.max_tokens
-    return 0, 0, round((answers + 2 * _words(material, "harmful")) * recipe.preference_model.epochs)
-
-
-def _rl(material: Material) -> tuple[int, int, int]:
-    config, prompts = material.recipe.rl, material.prompts
-    calls = config.steps * config.prompts_per_step * config.samples
-    shares: dict[Kind, float] = {"helpful": config.helpful_share, "harmful": 1 - config.helpful_share}
-    shown = sum(share * _words(material, kind) / len(prompts[kind].train) for kind, share in shares.items())
-    return calls, 0, round(calls * (config.max_tokens + shown))
-
-
-def _score_rounds(material: Material) -> tuple[int, int, int]:
-    config, count = material.recipe.revise, len(material.prompts["harmful"].train)
-    return 0, count * (1 + config.rounds) * config.max_tokens, 0
-
-
-def _evaluate(material: Material) -> tuple[int, int, int]:
-    config, splits = material.recipe.evaluate, material.prompts.values()
-    count, words = sum(len(split.held_out) for split in splits), sum(_count(split.held_out) for split in splits)
-    asked, scored = 3, 2 + 4
-    shown = (asked + scored) * words + scored * count * config.max_tokens
-    return (asked + scored) * count, shown, asked * count * config.max_tokens
-
-
-def _report(material: Material) -> tuple[int, int, int]:
-    return 0, 0, 0
-
-
-COUNTS: dict[str, Callable[[Material], tuple[int, int, int]]] = {
-    "respond": _respond,
-    "revise": _revise,
-    "sft": _sft,
-    "compare": _compare,
-    "preference_model": _preference_model,
-    "rl": _rl,
-    "score_rounds": _score_rounds,
-    "evaluate": _evaluate,
-    "report": _report,
-}
-"""The most calls, tokens read and tokens written or trained on, of each stage as a whole."""
-
 TRAINING = frozenset({"sft", "preference_model", "rl"})
 
-_ASKED = {"respond": ("helpful",), "revise": ("assistant",), "compare": ("pretrained", "feedback")}
+_ASKED = {
+    "respond": ("helpful",),
+    "revise": ("assistant",),
+    "ablate": ("assistant",),
+    "distill": ("assistant",),
+    "compare": ("pretrained", "feedback"),
+}
 """The parts that a stage asks; any other stage has to do with the finetuned model alone."""
 
 
 def _left(step: Step, material: Material) -> float:
     """The share of a data stage's records that are not stored yet."""
-    per_stage = {
-        "respond": len(material.prompts["helpful"].train),
-        "revise": len(material.prompts["harmful"].train) * (1 + material.recipe.revise.rounds),
-        "compare": len(material.prompts["harmful"].train),
-        "score_rounds": len(material.prompts["harmful"].train) * (1 + material.recipe.revise.rounds),
-        "evaluate": 3 * sum(len(split.held_out) for split in material.prompts.values()),
-    }
-    total = per_stage.get(step.stage, 0)
+    total = records(step.stage, material)
     return max(0.0, 1 - step.folder.count() / total) if total else 1.0
 
 

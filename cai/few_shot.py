@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cai.errors import InputError
 from cai.records import Message
 from cai.resources import find
 from cai.yamlfile import read_yaml
+
+Seat = Literal["A", "B"]
 
 
 class _Example(BaseModel):
@@ -31,44 +33,103 @@ class RevisionExample(_Example):
 
 
 class ComparisonExample(_Example):
-    """A conversation that ends with a user's turn, two answers, and the better one."""
+    """A conversation that ends with a user's turn, two answers, and which of them is better.
 
-    instruction: str
+    The answers sit as `a` and `b`, with the better one's letter as `answer`; or they are `better` and `worse`, and
+    seats are drawn for each question. Without an `instruction`, a principle is drawn for each question as well (Bai et
+    al. 2022, section 4.1).
+    """
+
+    instruction: str | None = None
+    a: str | None = None
+    b: str | None = None
+    answer: Seat | None = None
+    better: str | None = None
+    worse: str | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> ComparisonExample:
+        seated, ranked = [self.a, self.b, self.answer], [self.better, self.worse]
+        full = [None not in form for form in (seated, ranked)]
+        if sum(full) != 1 or any(value is not None for value in (ranked if full[0] else seated)):
+            raise ValueError("a comparison has either 'a', 'b' and 'answer', or 'better' and 'worse'")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of it is left to be drawn."""
+        return self.instruction is not None and self.answer is not None
+
+    @property
+    def ranked(self) -> tuple[str, str]:
+        """The better answer and the worse one."""
+        first, second = (self.a, self.b) if self.answer == "A" else (self.b, self.a)
+        return self.better or first or "", self.worse or second or ""
+
+    def settled(self, instruction: str, seat: Seat) -> ComparisonExample:
+        """The whole example: what it leaves open is `instruction`, and `seat` the better answer's."""
+        update: dict[str, str | None] = {
+            "instruction": self.instruction if self.instruction is not None else instruction
+        }
+        if self.answer is None:
+            a, b = self.ranked if seat == "A" else self.ranked[::-1]
+            update |= {"a": a, "b": b, "answer": seat, "better": None, "worse": None}
+        return self.model_copy(update=update)
+
+
+class ReasoningExample(_Example):
+    """A comparison with the thoughts that lead to its answer (Bai et al. 2022, section 4.1).
+
+    `thoughts` follow the words that ask for them after a space, unless they begin with a line of their own.
+    """
+
+    instruction: str | None = None
     a: str
     b: str
-    answer: Literal["A", "B"]
+    thoughts: str
+    answer: Seat
 
 
-class _File(BaseModel):
+Example = TypeVar("Example", RevisionExample, ComparisonExample, ReasoningExample)
+
+
+class _File(BaseModel, Generic[Example]):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     description: str = ""
+    examples: tuple[Example, ...]
 
 
-class _RevisionFile(_File):
-    examples: tuple[RevisionExample, ...]
+def revision_examples(
+    source: str | tuple[RevisionExample, ...], count: int | None = None, beside: Path | None = None
+) -> tuple[RevisionExample, ...]:
+    """The first `count` examples of a file, or of those given; none: all. Raises InputError where there are fewer."""
+    return _examples(_File[RevisionExample], source, count, beside)
 
 
-class _ComparisonFile(_File):
-    examples: tuple[ComparisonExample, ...]
+def comparison_examples(
+    source: str | tuple[ComparisonExample, ...], count: int | None = None, beside: Path | None = None
+) -> tuple[ComparisonExample, ...]:
+    """The first `count` examples of a file, or of those given; none: all. Raises InputError where there are fewer."""
+    return _examples(_File[ComparisonExample], source, count, beside)
 
 
-Example = TypeVar("Example", RevisionExample, ComparisonExample)
+def reasoning_examples(
+    source: str | tuple[ReasoningExample, ...], count: int | None = None, beside: Path | None = None
+) -> tuple[ReasoningExample, ...]:
+    """The first `count` examples of a file, or of those given; none: all. Raises InputError where there are fewer."""
+    return _examples(_File[ReasoningExample], source, count, beside)
 
 
-def revision_examples(name: str, count: int, beside: Path | None = None) -> tuple[RevisionExample, ...]:
-    """The first `count` examples of a file. Raises InputError where it holds fewer."""
-    return _first(read_yaml(find("prompts", name, ".yaml", beside)).check(_RevisionFile).examples, count, name)
-
-
-def comparison_examples(name: str, count: int, beside: Path | None = None) -> tuple[ComparisonExample, ...]:
-    """The first `count` examples of a file. Raises InputError where it holds fewer."""
-    return _first(read_yaml(find("prompts", name, ".yaml", beside)).check(_ComparisonFile).examples, count, name)
-
-
-def _first(examples: tuple[Example, ...], count: int, name: str) -> tuple[Example, ...]:
-    if count > len(examples):
+def _examples(
+    form: type[_File[Example]], source: str | tuple[Example, ...], count: int | None, beside: Path | None
+) -> tuple[Example, ...]:
+    if isinstance(source, str):
+        name, examples = source, read_yaml(find("prompts", source, ".yaml", beside)).check(form).examples
+    else:
+        name, examples = "the constitution", source
+    if count is not None and count > len(examples):
         raise InputError(
             f"few_shot: {count} examples asked for, {name} holds {len(examples)}; ask for fewer or add some"
         )

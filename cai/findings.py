@@ -8,7 +8,7 @@ from typing import Any
 
 from cai.material import Material
 from cai.plan import Step
-from cai.records import Comparison, Measurement, Record, Revision, RoundScore
+from cai.records import Comparison, Distilled, Measurement, Record, Revision, RoundScore
 from cai.stages.report import Findings, StageTiming
 from cai.weights import parameters
 
@@ -20,21 +20,24 @@ def findings(material: Material, steps: Mapping[str, Step]) -> Findings:
     judge = material.recipe.models.feedback.model
 
     def records(stage: str, kind: type[Record]) -> list[Any]:
-        return list(steps[stage].folder.records(kind))
+        return list(steps[stage].folder.records(kind)) if stage in steps else []
 
-    comparisons = records("compare", Comparison)
+    comparisons, scores = records("compare", Comparison), records("score_rounds", RoundScore)
     return Findings(
         recipe=material.recipe,
         constitution=material.constitution,
         revisions=records("revise", Revision),
         comparisons=comparisons,
-        round_scores=records("score_rounds", RoundScore),
+        round_scores=[score for score in scores if not score.variant],
         measurements=records("evaluate", Measurement),
         curves={stage: steps[stage].folder.metrics() for stage in TRAINING},
         timings=[timing(stage, step.folder.summary) for stage, step in steps.items() if step.folder.done],
         dropped=dropped(material, steps, comparisons),
         judge_model=judge,
         judge_parameters=parameters(judge),
+        ablated=records("ablate", Revision),
+        ablated_scores=[score for score in scores if score.variant],
+        distilled=records("distill", Distilled),
     )
 
 
@@ -56,5 +59,6 @@ def dropped(material: Material, steps: Mapping[str, Step], comparisons: list[Com
     counts |= {f"comparisons {state}": count for state, count in states.items() if state != "parsed"}
     for stage, unit in (("sft", "rows"), ("preference_model", "pairs")):
         counts[f"{stage}: {unit} over max_length"] = steps[stage].folder.summary.get("too_long", 0)
-    counts["sft: empty answers"] = steps["sft"].folder.summary.get("empty", 0)
+    left_out = steps["sft"].folder.summary.get("left_out", {})
+    counts |= {f"sft: rows left out, {reason}": count for reason, count in left_out.items()}
     return counts

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cai.config import Recipe
-from cai.constitution import Constitution, load_constitution
+from cai.checkpoints import Checkpoint, preference_model
+from cai.config import DistillConfig, DrawConfig, Recipe
+from cai.constitution import Constitution, Principle, Use, check_constitution, read_constitution
 from cai.errors import InputError
 from cai.few_shot import ComparisonExample, RevisionExample, comparison_examples, revision_examples
 from cai.models import ModelConfig
 from cai.prompts import Templates
 from cai.questions import load_prompts, split
 from cai.records import Kind
+from cai.resources import find
 from cai.spool import Prompts
+from cai.yamlfile import read_text
 
 
 @dataclass(frozen=True)
@@ -27,20 +30,24 @@ class PromptSplit:
 
 
 class Material:
-    """Everything a recipe names, looked for from the working folder and then from `beside`.
+    """Everything a recipe names, looked for from the working folder and then from `beside`; earlier runs lie in `runs`.
 
     Each part is read once, when first asked for. Raises InputError.
     """
 
-    def __init__(self, recipe: Recipe, beside: Path | None = None) -> None:
+    def __init__(self, recipe: Recipe, beside: Path | None = None, runs: Path = Path("runs")) -> None:
         self.recipe = recipe
-        self._beside = beside
+        self._beside, self._runs = beside, runs
         self._templates: dict[tuple[str, str | None], Templates] = {}
 
     @cached_property
     def constitution(self) -> Constitution:
         """The rules."""
-        return load_constitution(self.recipe.constitution, self._beside)
+        return check_constitution(read_constitution(self._constitution_path))
+
+    @cached_property
+    def _constitution_path(self) -> Path:
+        return find("constitutions", self.recipe.constitution, ".yaml", self._beside)
 
     @cached_property
     def prompts(self) -> dict[Kind, PromptSplit]:
@@ -50,14 +57,88 @@ class Material:
     @cached_property
     def revision_examples(self) -> tuple[RevisionExample, ...]:
         """Shown before a critique and a revision."""
-        config = self.recipe.revise
-        return revision_examples(config.few_shot_file, config.few_shot, self._beside)
+        config, own = self.recipe.revise, self.constitution.few_shot.revision
+        return revision_examples(config.few_shot_file or own, config.few_shot, self._beside_examples(config))
 
     @cached_property
     def comparison_examples(self) -> tuple[ComparisonExample, ...]:
         """Shown to the judge."""
-        config = self.recipe.compare
-        return comparison_examples(config.few_shot_file, config.few_shot, self._beside)
+        config, own = self.recipe.compare, self.constitution.few_shot.comparison
+        return comparison_examples(config.few_shot_file or own, config.few_shot, self._beside_examples(config))
+
+    @cached_property
+    def assistant(self) -> ModelConfig:
+        """The model that answers, critiques and revises, with the constitution's system prompt if it has none."""
+        model = self.recipe.models.assistant
+        return model if model.system else model.model_copy(update={"system": self.constitution.system})
+
+    @cached_property
+    def guarded(self) -> ModelConfig:
+        """The assistant under the safety preamble of stage `distill`, which comes before its own system prompt."""
+        system = "\n\n".join(text for text in (self._preamble, self.assistant.system) if text)
+        return self.assistant.model_copy(update={"system": system})
+
+    @cached_property
+    def _preamble(self) -> str:
+        path = find("prompts", self._distill.preamble, ".txt", self._beside)
+        text = read_text(path).strip()
+        if not text:
+            raise InputError(f"{path}: holds no text; expected a safety preamble")
+        return text
+
+    @cached_property
+    def scorer(self) -> ModelConfig:
+        """The preference model of stage `distill`, which an earlier run left, in the dialect that it was trained in.
+
+        Of a folder that isn't known: it is taken to be that of the model that is finetuned here.
+        """
+        known = self._checkpoint.recipe or self.recipe
+        return known.models.pretrained.model_copy(update={"model": str(self._checkpoint.folder)})
+
+    @cached_property
+    def scoring(self) -> Templates:
+        """What `scorer` is shown a prompt by."""
+        known = self._checkpoint.recipe
+        if known is None:
+            return self.templates(self.scorer)
+        folder = Path(known.templates) if known.templates else None
+        return Templates(self.scorer.dialect, folder, self.scorer.system)
+
+    @cached_property
+    def _checkpoint(self) -> Checkpoint:
+        name = self._distill.preference_model
+        if name.partition("/")[0] == self.recipe.name and not Path(name).is_dir():
+            raise InputError(
+                f"distill.preference_model: {name} is trained after stage distill of this very run; give this recipe "
+                "another name, or name another run"
+            )
+        return preference_model(name, self._runs)
+
+    @property
+    def _distill(self) -> DistillConfig:
+        assert self.recipe.distill
+        return self.recipe.distill
+
+    def constitution_for(self, model: ModelConfig) -> Constitution:
+        """The rules in the words that a model is shown."""
+        return self.constitution.worded(model.dialect)
+
+    def pools(self, use: Use) -> list[tuple[Principle, ...]]:
+        """The principles that each round can draw from; a comparison has one round.
+
+        Raises InputError for a round that has none.
+        """
+        rules = self.constitution_for(self.recipe.models.feedback if use == "comparison" else self.assistant)
+        for round_, tags in (draws := self._draws(use)):
+            rules.draw(use, 0, round_=round_, tags=tags)
+        return [rules.able(use, round_, tags) for round_, tags in draws]
+
+    def _draws(self, use: Use) -> list[tuple[int | None, tuple[str, ...]]]:
+        """Each round with the tags by which it draws."""
+        if use == "comparison":
+            return [(None, self.recipe.compare.tags)]
+        config = self.recipe.revise
+        return [(round_, config.tags_of(round_)) for round_ in range(1, config.rounds + 1)]
 
     def templates(self, model: ModelConfig) -> Templates:
         """The templates of a model's dialect, with its system prompt."""
@@ -71,8 +152,15 @@ class Material:
         _ = self.constitution, self.prompts, self.revision_examples, self.comparison_examples
         for _, model in self.recipe.models:
             self.templates(model)
-        for use in ("revision", "comparison"):
-            self.constitution.draw(use, 0)
+        self.pools("revision" if self.recipe.revise.critique else "direct")
+        self.pools("comparison")
+        if self.recipe.distill:
+            self.templates(self.guarded)
+            _ = self.scoring
+
+    def _beside_examples(self, config: DrawConfig) -> Path | None:
+        """Where a file of examples is looked for: beside the file that names it."""
+        return self._beside if config.few_shot_file else self._constitution_path.parent
 
     def _template_folder(self) -> Path | None:
         own = self.recipe.templates

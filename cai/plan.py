@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cai.config import CompareConfig, ReviseConfig
+from cai.config import DrawConfig
+from cai.constitution import Use, seen
 from cai.identity import digest, digest_all, identity_of
 from cai.material import Material
 from cai.models import ModelConfig
+from cai.prompts import Step as PromptStep
 from cai.spool import Prompts
+from cai.stages.ablate import variants
 from cai.store import RunFolder, StepFolder
 from cai.weights import fingerprint
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a stage begins to yield something else from the same settings."""
 
 
@@ -37,9 +40,12 @@ Inputs = Callable[[Material], dict[str, Any]]
 
 
 def plan(material: Material, run: RunFolder) -> dict[str, Step]:
-    """All steps of a recipe, by stage, in the order in which they run."""
+    """All steps of a recipe, by stage, in the order in which they run; an optional one only where it is asked for."""
     steps: dict[str, Step] = {}
-    for stage, (parents, inputs) in STAGES.items():
+    for stage, (able, inputs) in STAGES.items():
+        if stage in OPTIONAL and getattr(material.recipe, stage) is None:
+            continue
+        parents = tuple(parent for parent in able if parent in steps)
         identity = {"format": FORMAT, "seed": material.recipe.seed, **inputs(material)}
         name = digest([stage, identity, {parent: steps[parent].digest for parent in parents}])
         steps[stage] = Step(stage, parents, identity, name, run.step(stage, name))
@@ -59,34 +65,64 @@ def _respond(material: Material) -> dict[str, Any]:
     recipe = material.recipe
     return {
         "settings": identity_of(recipe.respond),
-        **_spoken(material, "helpful", recipe.models.helpful),
+        **_spoken(material, "helpful", recipe.models.helpful, "respond"),
         "prompts": _names(material.prompts["helpful"].train),
+        "language": material.constitution.language,
     }
 
 
 def _revise(material: Material) -> dict[str, Any]:
-    recipe = material.recipe
+    config = material.recipe.revise
+    use: Use = "revision" if config.critique else "direct"
+    asked: tuple[PromptStep, ...] = ("critique", "revise") if config.critique else ("direct",)
+    checked: tuple[PromptStep, ...] = ("check",) if config.stop is not None else ()
     return {
-        "settings": _settings(recipe.revise),
-        **_spoken(material, "assistant", recipe.models.assistant),
+        "settings": _settings(config),
+        **_spoken(material, "assistant", material.assistant, "respond", *asked, *checked),
         "prompts": _names(material.prompts["harmful"].train),
-        "constitution": material.constitution.digest_for("revision"),
+        "constitution": seen(material.pools(use), use),
+        "language": material.constitution.language,
         "few_shot": digest([example.model_dump() for example in material.revision_examples]),
     }
 
 
+def _ablate(material: Material) -> dict[str, Any]:
+    """What the chains share with those of `revise` stands in the digest of that parent."""
+    config = material.recipe.ablate
+    assert config
+    variants(config, material.recipe.revise, material.constitution_for(material.assistant))
+    direct = material.templates(material.assistant).digest("direct") if config.direct else None
+    return {"settings": identity_of(config), "templates": direct}
+
+
+def _distill(material: Material) -> dict[str, Any]:
+    config = material.recipe.distill
+    assert config
+    found = ("preference_model", "preamble")
+    return {
+        "settings": {key: value for key, value in identity_of(config).items() if key not in found},
+        "assistant": _model(material.assistant),
+        **_spoken(material, "guarded", material.guarded, "respond"),
+        "prompts": _names(material.prompts["harmful"].train),
+        "language": material.constitution.language,
+        "scorer": {**_model(material.scorer), "templates": material.scoring.digest("respond")},
+    }
+
+
 def _sft(material: Material) -> dict[str, Any]:
-    return {"settings": identity_of(material.recipe.sft), **_trained(material)}
+    recipe = material.recipe
+    return {"settings": identity_of(recipe.sft), "select": identity_of(recipe.select), **_trained(material)}
 
 
 def _compare(material: Material) -> dict[str, Any]:
     recipe = material.recipe
     return {
         "settings": _settings(recipe.compare),
-        **_spoken(material, "feedback", recipe.models.feedback),
+        **_spoken(material, "feedback", recipe.models.feedback, "compare"),
         "sampler": _engine_of_checkpoints(material),
         "prompts": _names(material.prompts["harmful"].train),
-        "constitution": material.constitution.digest_for("comparison"),
+        "constitution": seen(material.pools("comparison"), "comparison"),
+        "opening": material.constitution.opening,
         "few_shot": digest([example.model_dump() for example in material.comparison_examples]),
     }
 
@@ -120,18 +156,23 @@ def _report(material: Material) -> dict[str, Any]:
 STAGES: dict[str, tuple[tuple[str, ...], Inputs]] = {
     "respond": ((), _respond),
     "revise": ((), _revise),
-    "sft": (("respond", "revise"), _sft),
+    "ablate": (("revise",), _ablate),
+    "distill": ((), _distill),
+    "sft": (("respond", "revise", "distill"), _sft),
     "compare": (("sft",), _compare),
     "preference_model": (("sft", "compare"), _preference_model),
     "rl": (("sft", "preference_model"), _rl),
-    "score_rounds": (("revise", "sft", "preference_model"), _score_rounds),
+    "score_rounds": (("revise", "ablate", "sft", "preference_model"), _score_rounds),
     "evaluate": (("sft", "preference_model", "rl"), _evaluate),
-    "report": (("respond", "revise", "compare", "score_rounds", "evaluate"), _report),
+    "report": (("respond", "revise", "distill", "ablate", "compare", "score_rounds", "evaluate"), _report),
 }
 """The stages of a run: what each is made from, and which settings and texts go into it."""
 
+OPTIONAL = frozenset({"ablate", "distill"})
+"""Stages that run where the recipe has settings for them."""
 
-def _settings(config: ReviseConfig | CompareConfig) -> dict[str, Any]:
+
+def _settings(config: DrawConfig) -> dict[str, Any]:
     """The settings of a stage with examples: what the file holds counts, and not where it lies."""
     return {key: value for key, value in identity_of(config).items() if key != "few_shot_file"}
 
@@ -139,13 +180,13 @@ def _settings(config: ReviseConfig | CompareConfig) -> dict[str, Any]:
 def _trained(material: Material) -> dict[str, Any]:
     """The model that is finetuned: its dialect is that of every model made from it."""
     model = material.recipe.models.pretrained
-    return {"pretrained": _model(model), "templates": material.templates(model).digest}
+    return {"pretrained": _model(model), "templates": material.templates(model).digest("respond")}
 
 
-def _spoken(material: Material, part: str, model: ModelConfig) -> dict[str, Any]:
+def _spoken(material: Material, part: str, model: ModelConfig, *steps: PromptStep) -> dict[str, Any]:
     return {
         part: _model(model),
-        "templates": material.templates(model).digest,
+        "templates": material.templates(model).digest(*steps),
         "engine": identity_of(material.recipe.engine_of(model)),
     }
 

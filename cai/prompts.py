@@ -27,15 +27,23 @@ from cai.records import Message, Role
 from cai.resources import shipped
 from cai.yamlfile import read_text, read_yaml
 
-Step = Literal["respond", "critique", "revise", "compare"]
+Step = Literal["respond", "check", "critique", "revise", "direct", "compare", "more"]
+
+_ANSWERED = frozenset({"messages", "few_shot", "response", "principles"})
 
 VARIABLES: Mapping[Step, frozenset[str]] = {
     "respond": frozenset({"messages"}),
-    "critique": frozenset({"messages", "few_shot", "response", "principle"}),
-    "revise": frozenset({"messages", "few_shot", "response", "principle", "critique"}),
-    "compare": frozenset({"messages", "few_shot", "principle", "a", "b"}),
+    "check": _ANSWERED,
+    "critique": _ANSWERED,
+    "revise": _ANSWERED | {"critique"},
+    "direct": _ANSWERED,
+    "compare": frozenset({"messages", "few_shot", "principle", "opening", "a", "b"}),
+    "more": frozenset({"examples", "kind"}),
 }
 """What each template may name."""
+
+Files = Mapping[str, Path]
+"""Where each file of a dialect lies."""
 
 _OPEN, _CLOSE = "\x1e", "\x1f"
 
@@ -91,16 +99,18 @@ class _Turn(str):
 
 
 class Templates:
-    """The four templates of one dialect. `system` opens every conversation: a turn of its own, or a transcript's start.
+    """The templates of one dialect. `system` opens every conversation: a turn of its own, or a transcript's start.
 
-    Raises InputError with `file:line:` for a template that is missing, not valid, or names an unknown variable.
+    A `folder` of one's own may hold some of the files; the others are those that ship. Raises InputError with
+    `file:line:` for a template that is not valid or names an unknown variable.
     """
 
     def __init__(self, dialect: str, folder: Path | None = None, system: str | None = None) -> None:
-        home = (folder or shipped("prompts") / "templates") / dialect
-        self.dialect = read_yaml(home / "dialect.yaml").check(DialectFile)
+        homes = _homes(dialect, folder)
+        files = {path.name: path for home in reversed(homes) for path in sorted(home.iterdir()) if path.is_file()}
+        self.dialect = read_yaml(files["dialect.yaml"]).check(DialectFile)
         environment = _Environment(
-            loader=jinja2.FileSystemLoader(home),
+            loader=jinja2.FileSystemLoader(homes),
             undefined=jinja2.StrictUndefined,
             finalize=self._insert,
             trim_blocks=True,
@@ -108,13 +118,23 @@ class Templates:
             auto_reload=False,  # a run is shown one text throughout, and no file is looked at again for each prompt
         )
         environment.globals = {"turn": _turn} if self.dialect.form == "messages" else {}
-        self._templates = {step: _load(environment, home, step) for step in VARIABLES}
-        for path in sorted(home.glob("*.jinja")):
-            if path.stem not in VARIABLES:
-                _load_part(environment, path)
-        sources = {path.name: read_text(path) for path in sorted(home.iterdir()) if path.is_file()}
-        self.digest = digest(sources)
+        self._environment = environment
+        self._templates = {step: _load(environment, files, step) for step in VARIABLES}
+        for name in sorted(files):
+            if name.endswith(".jinja") and Path(name).stem not in VARIABLES:
+                _load_part(environment, files, name)
+        self._sources = {name: read_text(path) for name, path in sorted(files.items())}
         self._system = system
+
+    def digest(self, *steps: Step) -> str:
+        """Names all that these steps are rendered from: their templates, what those include, and the dialect."""
+        names, waiting = {"dialect.yaml"}, [f"{step}.jinja" for step in steps]
+        while waiting:
+            name = waiting.pop()
+            if name not in names:
+                names.add(name)
+                waiting += self._included(name)
+        return digest({name: self._sources[name] for name in names})
 
     def render(self, step: Step, **variables: Any) -> Rendered:
         """The prompt of one step. Raises InputError where the template fails on these values."""
@@ -126,6 +146,13 @@ class Templates:
             return Rendered(text=self._opened(text), stop=self.dialect.stop)
         messages, reply_start = _turns(text, step)
         return Rendered(messages=self._led(messages), reply_start=reply_start, stop=self.dialect.stop)
+
+    def _included(self, name: str) -> list[str]:
+        """What a template includes; where a name is computed, it may be any file."""
+        found = list(meta.find_referenced_templates(self._environment.parse(self._sources[name])))
+        if None in found:
+            return [one for one in self._sources if one.endswith(".jinja")]
+        return [one for one in found if one]
 
     def _opened(self, text: str) -> str:
         """A transcript that begins with the system prompt."""
@@ -195,9 +222,20 @@ def _where(error: BaseException) -> str:
     return next((f"{file}:{line}" for file, line in reversed(frames) if file.endswith(".jinja")), "template")
 
 
-def _load(environment: jinja2.Environment, home: Path, step: Step) -> jinja2.Template:
-    path = home / f"{step}.jinja"
-    unknown = meta.find_undeclared_variables(_parse(environment, path)) - VARIABLES[step] - set(environment.globals)
+def _homes(dialect: str, folder: Path | None) -> list[Path]:
+    """Where templates are looked for, first place first. Raises InputError where the user's own folder has none."""
+    home = shipped("prompts") / "templates" / dialect
+    if folder is None:
+        return [home]
+    if not (folder / dialect).is_dir():
+        raise InputError(f"templates: {folder / dialect} is missing; put your {dialect} templates there")
+    return [folder / dialect, home]
+
+
+def _load(environment: jinja2.Environment, files: Files, step: Step) -> jinja2.Template:
+    path = files[f"{step}.jinja"]
+    unknown = meta.find_undeclared_variables(_parse(environment, files, path)) - VARIABLES[step]
+    unknown -= set(environment.globals)
     if unknown:
         known = ", ".join(sorted(VARIABLES[step]))
         raise InputError(f"{path}: names {', '.join(sorted(unknown))}; a {step} template may name: {known}")
@@ -211,10 +249,10 @@ def _compiled(environment: jinja2.Environment, path: Path) -> jinja2.Template:
     return template
 
 
-def _load_part(environment: jinja2.Environment, path: Path) -> None:
+def _load_part(environment: jinja2.Environment, files: Files, name: str) -> None:
     """Checks a template that others include. One that shows the worked examples alone is rendered once for them."""
-    tree = _parse(environment, path)
-    part = _compiled(environment, path)
+    tree = _parse(environment, files, files[name])
+    part = _compiled(environment, files[name])
     named = meta.find_undeclared_variables(tree) - set(environment.globals)
     if named == {"few_shot"} and not any(meta.find_referenced_templates(tree)):
         part.root_render_func = _once(part.root_render_func)
@@ -234,7 +272,7 @@ def _once(render: Callable[[Context], Iterator[str]]) -> Callable[[Context], Ite
     return rendered
 
 
-def _parse(environment: jinja2.Environment, path: Path) -> nodes.Template:
+def _parse(environment: jinja2.Environment, files: Files, path: Path) -> nodes.Template:
     """Raises InputError with `file:line:` where a template is not valid, or where one that it includes is missing."""
     source = read_text(path)
     try:
@@ -243,6 +281,6 @@ def _parse(environment: jinja2.Environment, path: Path) -> nodes.Template:
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"{path}:{error.lineno}: {error.message}") from None
     for name in meta.find_referenced_templates(tree):
-        if name and not (path.parent / name).is_file():
+        if name and name not in files:
             raise InputError(f"{path}: includes {path.parent / name}, which is missing")
     return tree

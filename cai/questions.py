@@ -42,13 +42,13 @@ def load_prompts(spec: str, kind: Kind, beside: Path | None = None) -> PromptSet
     A final answer of the assistant is dropped, and space around a turn. Raises InputError with `file:line:`
     (`name: row 7:` where a source has no lines), or MissingExtra.
     """
-    name, rows = _open(spec, beside)
+    name, found = rows(spec, beside)
     seen: set[int] = set()
     count = 0
 
     def new() -> Iterator[Prompt]:
         nonlocal count
-        for where, row in rows:
+        for where, row in found:
             try:
                 prompt = Prompt.of(_conversation(row), kind, f"{spec}{where}")
             except InputError as error:
@@ -109,8 +109,8 @@ def _names(columns: Iterable[str]) -> str:
     return ", ".join(repr(column) for column in columns) or "nothing"
 
 
-def _open(spec: str, beside: Path | None) -> tuple[str, Iterator[Row]]:
-    """What errors call the source, and its rows."""
+def rows(spec: str, beside: Path | None = None) -> tuple[str, Iterator[Row]]:
+    """What errors call a source, and its rows. Raises InputError for a name or form that is not known."""
     if spec.startswith("hf:"):
         return spec, _hub_rows(spec)
     path = find("prompts", spec, ".txt", beside)

@@ -17,6 +17,10 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
+    def replies(self) -> list[Completion]:
+        """What was asked of models for this record."""
+        return [value for value in self.__dict__.values() if isinstance(value, Completion)]
+
 
 class Message(Record):
     """One turn of a conversation."""
@@ -59,25 +63,49 @@ class Completion(Record):
 
 
 class Answer(Record):
-    """An answer to a prompt. `id` is the prompt's."""
+    """An answer to a prompt, the `sample`-th; `flags` say what seems wrong with it (cai/hygiene.py)."""
 
     id: str
     prompt: Prompt
+    sample: int = 0
     response: Completion
+    flags: tuple[str, ...] = ()
+
+
+class Attempt(Record):
+    """A critique or revision that was flagged and asked for again; no later step sees it."""
+
+    step: Literal["critique", "revision"]
+    reply: Completion
+    flags: tuple[str, ...]
 
 
 class Revision(Record):
     """One round of a critique-revision chain (Bai et al. 2022, section 3.1).
 
-    Round 0 is the first answer: it has no principle and no critique.
+    Round 0 is the first answer: it has no principle and no critique. `sample` tells the chains of one prompt apart,
+    `variant` those of an ablation from the run's own (""). `check` holds log p(label) in nats of the question whether
+    anything needs to change, where it was asked; a round that it ended has the flag "stopped", no critique, and the
+    response of the round before. `flags` say what seems wrong with the response, `critique_flags` with the critique.
     """
 
     id: str
     prompt: Prompt
+    sample: int = 0
+    variant: str = ""
     round: int
-    principle: str | None
+    principles: tuple[str, ...] = ()
+    check: dict[str, float] | None = None
     critique: Completion | None
     response: Completion
+    flags: tuple[str, ...] = ()
+    critique_flags: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+
+    def replies(self) -> list[Completion]:
+        """As of any record, with the attempts; a round that ended its chain repeats a response and asked for none."""
+        asked = [] if "stopped" in self.flags else super().replies()
+        return [*asked, *(attempt.reply for attempt in self.attempts)]
 
 
 class OrderedLabels(Record):
@@ -141,12 +169,34 @@ class Measurement(Record):
 
 
 class RoundScore(Record):
-    """The preference-model score of one round of a chain. `id` is the revision's."""
+    """The preference-model score (log-odds) of one round of a chain. `id` is the revision's."""
 
     id: str
     round: int
-    principle: str | None
+    variant: str = ""
+    principles: tuple[str, ...] = ()
     reward: float
+
+
+class Distilled(Record):
+    """An answer given under a safety preamble, beside the plain one (Llama 2, arXiv 2307.09288, section 4.2).
+
+    `plain_score` and `guarded_score` are a preference model's (log-odds); the guarded answer is learned from where it
+    scores higher.
+    """
+
+    id: str
+    prompt: Prompt
+    plain: Completion
+    guarded: Completion
+    plain_score: float
+    guarded_score: float
+    flags: tuple[str, ...] = ()
+
+    @property
+    def gain(self) -> float:
+        """How much the preamble raised the score."""
+        return self.guarded_score - self.plain_score
 
 
 def _other(seat: Literal["a", "b"]) -> Literal["a", "b"]:

@@ -24,7 +24,7 @@ def find(folder: str, name: str, suffix: str, beside: Path | None = None) -> Pat
     home = shipped(folder)
     places = [Path(name), *([beside / name] if beside else []), home / f"{name}{suffix}", home / name]
     for place in places:
-        if _is_file(place):
+        if is_file(place):
             return place
     known = sorted(str(path.relative_to(home).with_suffix("")) for path in home.rglob(f"*{suffix}"))
     near = difflib.get_close_matches(name, known, n=1)
@@ -32,7 +32,7 @@ def find(folder: str, name: str, suffix: str, beside: Path | None = None) -> Pat
     raise InputError(f"no file {name!r} and nothing of that name ships in {folder}/; {hint}shipped: {', '.join(known)}")
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
     """False also where the system will not say: a name too long, a folder that may not be read."""
     try:
         return path.is_file()

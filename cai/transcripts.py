@@ -31,6 +31,19 @@ def from_transcript(text: str) -> tuple[Message, ...]:
     in a row by one speaker, which become one turn of several paragraphs. Raises InputError where the transcript does
     not start with a human turn.
     """
+    return _waiting(_spoken(text))
+
+
+def last_answer(text: str) -> str:
+    """The assistant's answer that a transcript ends with; empty where it ends with a human turn.
+
+    Raises InputError as `from_transcript`.
+    """
+    turns = _spoken(text)
+    return turns[-1][1] if turns and turns[-1][0] == "assistant" else ""
+
+
+def _spoken(text: str) -> list[tuple[Role, str]]:
     before, *parts = _TURN.split(text)
     if before.strip() or not parts:
         raise InputError(f"expected a transcript that starts with '\\n\\nHuman:', found {_short(text)}; {_WANTED}")
@@ -41,7 +54,7 @@ def from_transcript(text: str) -> tuple[Message, ...]:
             content = f"{turns.pop()[1]}\n\n{content}"
         if content:
             turns.append((role, content))
-    return _waiting(turns)
+    return turns
 
 
 def from_messages(items: Sequence[Any]) -> tuple[Message, ...]:

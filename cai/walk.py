@@ -14,10 +14,10 @@ from cai.errors import EngineError, ItemFailed
 from cai.executors import local
 from cai.executors.base import AnyStage
 from cai.progress import Meter
-from cai.records import Completion, Prompt, Record, Revision
+from cai.records import Prompt, Record, Revision
 
 if TYPE_CHECKING:
-    from cai.pipeline import Job
+    from cai.job import Job
 
 _IN_FLIGHT = 64
 """Items at once where no engine says how many calls keep it busy."""
@@ -68,11 +68,10 @@ class _Tally:
     def store(self, record: Record) -> None:
         """Stores a new record and counts the tokens of its completions."""
         self._folder.append(record)
-        for value in record.__dict__.values():
-            if isinstance(value, Completion):
-                self._meter.tokens += value.tokens
-                self.prompt_tokens += value.prompt_tokens
-                self.cached_tokens += value.cached_tokens
+        for reply in record.replies():
+            self._meter.tokens += reply.tokens
+            self.prompt_tokens += reply.prompt_tokens
+            self.cached_tokens += reply.cached_tokens
 
     def finished(self, new: int) -> None:
         """An item is complete. One that asked nothing says nothing of the engine."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from cai.errors import InputError
+from cai.errors import InputError, Mistake
 
 Location = tuple[str | int, ...]
 Entries = dict[str, tuple[yaml.ScalarNode, yaml.Node]]
@@ -42,6 +42,23 @@ def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes each text that YAML 1.1 or 1.2 would read as something else."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """Several lines as a block; escapes where a character would be read as a line's end or not at all."""
+    plain = text.replace("\n", "").isprintable()
+    style = ("|" if "\n" in text else None) if plain else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _text)
+
 for tag, pattern, first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -49,7 +66,8 @@ for tag, pattern, first in (
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
     ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), list(first))
+    for kind in (_Loader, _Dumper):
+        kind.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), list(first))
 
 
 @dataclass(frozen=True)
@@ -72,17 +90,17 @@ class YamlFile:
 
     def error(self, location: Location, message: str) -> InputError:
         """An InputError that begins `file:line: where: `."""
-        return InputError(self._at(location, message))
+        return InputError(self.mistake(location, message))
+
+    def mistake(self, location: Location, message: str) -> Mistake:
+        """What is wrong with a value, and where it stands."""
+        return Mistake(message, self.place(location), ".".join(str(part) for part in location))
 
     def place(self, location: Location) -> str:
         """`file:line` of a value, or what it came from where that is no file."""
         parts = (location[:end] for end in range(len(location), 0, -1))
         origin = next((self.origins[part] for part in parts if part in self.origins), None)
         return origin or f"{self.name}:{self.line(location)}"
-
-    def _at(self, location: Location, message: str) -> str:
-        where = ".".join(str(part) for part in location)
-        return f"{self.place(location)}: {where + ': ' if where else ''}{message}"
 
     def graft(self, location: Location, other: YamlFile) -> None:
         """Notes that the value at `location` now is the one in `other`."""
@@ -101,27 +119,27 @@ class YamlFile:
             mistakes = error.errors(include_url=False)
             own = [details for details in mistakes if not self._inherited(details, mistakes)]
             found = [self._explain(model, details) for details in own if not _follows(details, mistakes)]
-            raise InputError("\n".join(dict.fromkeys(found))) from None
+            raise InputError(*dict.fromkeys(found)) from None
 
-    def _explain(self, model: type[BaseModel], details: Any) -> str:
+    def _explain(self, model: type[BaseModel], details: Any) -> Mistake:
         location = self._in_file(details["loc"])
         if details["type"] == "union_tag_invalid":
             return self._unknown_tag(location, details["ctx"])
         if details["type"] == "extra_forbidden":
-            return self._at(location, _unknown_key(str(location[-1]), _known_keys(model, details["loc"])))
+            return self.mistake(location, _unknown_key(str(location[-1]), _known_keys(model, details["loc"])))
         if details["type"] == "missing":
-            return self._at(location, "required and missing")
+            return self.mistake(location, "required and missing")
         if details["type"] == "union_tag_not_found":
-            return self._at(location, f"the key {details['ctx']['discriminator']} is required here and missing")
+            return self.mistake(location, f"the key {details['ctx']['discriminator']} is required here and missing")
         message = details["msg"].removeprefix("Value error, ")
         found = details.get("input")
         plain = isinstance(found, str | int | float | bool | type(None)) and details["type"] != SECRET
         shown = f" (found {found!r})" if plain else ""
-        return self._at(location, message[:1].lower() + message[1:] + shown)
+        return self.mistake(location, message[:1].lower() + message[1:] + shown)
 
-    def _unknown_tag(self, location: Location, context: dict[str, Any]) -> str:
+    def _unknown_tag(self, location: Location, context: dict[str, Any]) -> Mistake:
         tag = context["discriminator"].strip("'")
-        return self._at((*location, tag), f"expected one of {context['expected_tags']} (found {context['tag']!r})")
+        return self.mistake((*location, tag), f"expected one of {context['expected_tags']} (found {context['tag']!r})")
 
     def _inherited(self, details: Any, mistakes: list[Any]) -> bool:
         """Whether a mistake is that of a value which stands elsewhere in the file, and was copied from there."""
@@ -132,8 +150,9 @@ class YamlFile:
         return self._in_file(details["loc"]) in self.lines
 
     def _in_file(self, location: Location) -> Location:
-        """Drops the union tags that pydantic puts into a location and the file does not have."""
+        """Drops what pydantic puts into a location and the file does not have: union tags, and the mark of a key."""
         kept: Location = ()
+        location = location[:-1] if location[-1:] == ("[key]",) else location
         for index, part in enumerate(location):
             last = index == len(location) - 1
             if (*kept, part) in self.lines or last:
@@ -190,14 +209,19 @@ def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+        raise InputError(Mistake(f"byte {error.start} is not UTF-8; save the file as UTF-8", str(path))) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise InputError(Mistake(f"cannot be read ({error.strerror})", str(path))) from None
 
 
 def read_yaml(path: Path, name: str | None = None) -> YamlFile:
     """Loads one document. Raises InputError on bad YAML, a duplicate key, or a file that unfolds without end."""
     return parse_yaml(read_text(path), name or str(path))
+
+
+def to_yaml(data: dict[str, Any]) -> str:
+    """Plain data as YAML for people, keys in their order; `parse_yaml` gives the same data back, every character."""
+    return yaml.dump(data, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=110)
 
 
 def parse_yaml(text: str, name: str) -> YamlFile:
@@ -213,20 +237,21 @@ def parse_yaml(text: str, name: str) -> YamlFile:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise InputError(f"{name}:{line}: not valid YAML: {error.problem or error.context}") from None
+        raise InputError(Mistake(f"not valid YAML: {error.problem or error.context}", f"{name}:{line}")) from None
     except InputError:
         raise
     except RecursionError:
-        raise InputError(f"{name}: nested too deeply; does an alias stand inside its own anchor?") from None
+        raise InputError(Mistake("nested too deeply; does an alias stand inside its own anchor?", name)) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise InputError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from None
+        raise InputError(Mistake(f"not valid YAML: {str(error).splitlines()[0]}", name)) from None
     return YamlFile(name, data, lines)
 
 
 def _build(loader: _Loader, node: yaml.Node, at: Location, lines: dict[Location, int], name: str) -> Any:
     lines[at] = node.start_mark.line + 1
     if len(lines) > MAX_NODES:
-        raise InputError(f"{name}:{lines[at]}: unfolds to more than {MAX_NODES} values; are aliases nested?")
+        message = f"unfolds to more than {MAX_NODES} values; are aliases nested?"
+        raise InputError(Mistake(message, f"{name}:{lines[at]}"))
     if isinstance(node, yaml.SequenceNode):
         return [_build(loader, child, (*at, i), lines, name) for i, child in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
@@ -250,7 +275,7 @@ def _build_scalar(loader: _Loader, node: yaml.Node, where: str) -> Any:
     except (ValueError, LookupError, AttributeError):
         # PyYAML's constructors do not check a value whose tag is written out, as in `!!bool maybe`.
         found, kind = repr(node.value), node.tag.rsplit(":", 1)[-1]
-        raise InputError(f"{where}: {found[:60]} cannot be read as {kind}; quote it if it is text") from None
+        raise InputError(Mistake(f"{found[:60]} cannot be read as {kind}; quote it if it is text", where)) from None
 
 
 def _entries(loader: _Loader, node: yaml.MappingNode, name: str) -> Entries:
@@ -265,9 +290,10 @@ def _entries(loader: _Loader, node: yaml.MappingNode, name: str) -> Entries:
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
-            raise InputError(f"{name}:{line}: a key must be a single word, not a list or mapping")
+            raise InputError(Mistake("a key must be a single word, not a list or mapping", f"{name}:{line}"))
         if key_node.value in own:
-            raise InputError(f"{name}:{line}: the key {key_node.value!r} stands twice in this mapping; keep one")
+            message = f"the key {key_node.value!r} stands twice in this mapping; keep one"
+            raise InputError(Mistake(message, f"{name}:{line}"))
         own[key_node.value] = key_node, value_node
     if "<<" in own:
         _, merge = own.pop("<<")
@@ -281,7 +307,8 @@ def _merged(loader: _Loader, node: yaml.Node, name: str) -> Entries:
     for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
         if not isinstance(part, yaml.MappingNode):
             line = part.start_mark.line + 1
-            raise InputError(f"{name}:{line}: << merges a mapping or a list of mappings; give an alias such as *base")
+            message = "<< merges a mapping or a list of mappings; give an alias such as *base"
+            raise InputError(Mistake(message, f"{name}:{line}"))
         entries = {**_entries(loader, part, name), **entries}
     return entries
 

@@ -200,7 +200,7 @@ def test_lint_says_what_a_good_constitution_holds(cai: Cai) -> None:
             CLASHES,
             [
                 "mine.yaml:5: principles.1.id: the id 'a' is taken on line 3; give each principle its own",
-                "mine.yaml:7: principles.2: 'b' lacks 'revision'; critique and revision go together",
+                "mine.yaml:7: principles.2.revision: 'b' has a 'critique' and no 'revision'; give both",
                 "mine.yaml:9: principles.3: 'c' serves no stage; give critique and revision, or comparison",
             ],
         ),
@@ -210,6 +210,30 @@ def test_lint_tells_every_mistake_with_its_line(cai: Cai, tmp_path: Path, text: 
     (tmp_path / "mine.yaml").write_text(text)
     told = refused(cai("lint", "mine.yaml"), 2).splitlines()
     assert told == mistakes
+
+
+def test_lint_exits_with_1_for_warnings_where_it_is_strict(cai: Cai, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("name: mine\nprinciples: [{id: a, comparison: The kinder answer.}]\n")
+    result = cai("lint", "mine.yaml")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines()[0].startswith("mine.yaml:2: warning: principles: none has 'critique'")
+    assert cai("lint", "mine.yaml", "--strict").code == 1
+    assert cai("lint", "harmless", "--strict").code == 0
+
+
+@pytest.mark.parametrize(("text", "code"), [(MISTAKES, 2), ("name: x\nprinciples: [{id: a, comparison: Kind.}]\n", 0)])
+def test_lint_prints_json_and_nothing_else(cai: Cai, tmp_path: Path, text: str, code: int) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    result = cai("lint", "mine.yaml", "--json")
+    assert (result.code, result.err) == (code, "")
+    assert bool(json.loads(result.out)["mistakes"]) == (code == 2)
+
+
+def test_init_writes_what_lint_and_plan_can_read(cai: Cai) -> None:
+    assert cai("init", "mine").out.endswith("  cai run mine-recipe.yaml\n")
+    assert cai("lint", "mine.yaml", "--strict").code == 0
+    assert cai("plan", "mine-recipe.yaml").code == 0
+    assert "mine.yaml is there already" in refused(cai("init", "mine"), 2)
 
 
 def test_a_long_message_is_not_folded(cai: Cai, tmp_path: Path) -> None:

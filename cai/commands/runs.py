@@ -30,7 +30,7 @@ def run_recipe(console: Console, name: str, overrides: list[str], runs: Path, un
         raise InputError(f"no stage {until!r}; expected one of {', '.join(STAGES)}")
     recipe = load_recipe(name, overrides)
     started = time.monotonic()
-    material, folder = Material(recipe, recipe_file(name).parent), RunFolder(runs, recipe.name)
+    material, folder = Material(recipe, recipe_file(name).parent, runs), RunFolder(runs, recipe.name)
     planned = estimates(material, folder)
     steps = run(material, folder, Reporter(console), until)
     console.print(timings(steps, planned))
@@ -48,7 +48,7 @@ def show_plan(console: Console, name: str, overrides: list[str], runs: Path) -> 
     from cai.estimate import checkpoints_needed, estimate, memory_needed
 
     recipe = load_recipe(name, overrides)
-    material = Material(recipe, recipe_file(name).parent)
+    material = Material(recipe, recipe_file(name).parent, runs)
     material.load()
     steps = make_plan(material, RunFolder(runs, recipe.name))
     table = Table("stage", "state", "calls left", "tokens to read", "tokens to write", "time", "disk")

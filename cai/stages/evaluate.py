@@ -86,4 +86,10 @@ class ScoreRounds:
         if not done:
             rendered = self.templates.render("respond", messages=revision.prompt.messages)
             reward = await self.preference.score(rendered, revision.response.text)
-            yield RoundScore(id=revision.id, round=revision.round, principle=revision.principle, reward=reward)
+            yield RoundScore(
+                id=revision.id,
+                round=revision.round,
+                variant=revision.variant,
+                principles=revision.principles,
+                reward=reward,
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,8 @@ _STYLE: Any = {
     "lines.linewidth": 1.6,
     "lines.markersize": 5.5,
 }
+_MARKERS = "s^Dvp"
+"""Of lines that share a colour."""
 _SMOOTHED_FROM = 40
 """Rows from which a curve also shows its moving average."""
 
@@ -62,23 +65,38 @@ class Plot:
 def by_round(scores: Sequence[RoundScore], resamples: int) -> Plot:
     """The preference-model score of each revision round, as Bai et al. 2022, Fig. 5."""
     title = "Preference-model score by revision round"
-    ordered = sorted(scores, key=lambda score: score.id)
-    rounds = sorted({score.round for score in scores})
-    means = {x: finite_mean([score.reward for score in ordered if score.round == x], resamples) for x in rounds}
-    points = {x: estimate for x, estimate in means.items() if estimate}
+    finite = Counter(score.round for score in scores if math.isfinite(score.reward))
+    caption = (
+        f"Mean over chains; n = {_counts([finite[round_] for round_ in sorted(finite)])} answers a round. Bars: 95 % bootstrap interval of the mean. As Bai et "
+        "al. 2022, Fig. 5. The score is that of this run's own preference model."
+    )
+    return by_rounds(title, {"": scores}, "", caption, resamples)
+
+
+def by_rounds(
+    title: str, lines: Mapping[str, Sequence[RoundScore]], own: str, caption: str, resamples: int
+) -> Plot:
+    """The scores of several kinds of chains by round, the kind `own` in a colour of its own."""
+    points = {name: found for name, scores in lines.items() if (found := _by_round(scores, resamples))}
     if not points:
         return Plot(title, "No round was scored, so there is nothing to draw.")
+    others = [name for name in points if name != own]
+    rounds = sorted({round_ for found in points.values() for round_ in found})
 
     def paint(axes: Axes) -> None:
-        _dots(axes, list(points), list(points.values()), BLUE, "o-")
+        for place, (name, found) in enumerate(points.items()):
+            shift = (place - (len(points) - 1) / 2) * min(0.06, 0.4 / len(points))
+            look = (BLUE, "o-", 1.0)
+            if name != own:
+                strength = 0.35 + 0.65 * (others.index(name) + 1) / len(others)
+                look = (VERMILION, f"{_MARKERS[others.index(name) % len(_MARKERS)]}-", strength)
+            _dots(axes, [round_ + shift for round_ in found], list(found.values()), *look, name=name)
         axes.set_xticks(rounds)
         axes.set_xlabel("Revision round (0: the first answer)")
         axes.set_ylabel("Score (log-odds, nats)")
+        if len(points) > 1:
+            _legend(axes, min(3, len(points)))
 
-    caption = (
-        f"Mean over chains; n = {_counts([e.n for e in points.values()])} answers a round. Bars: 95 % bootstrap "
-        "interval of the mean. As Bai et al. 2022, Fig. 5. The score is that of this run's own preference model."
-    )
     return Plot(title, caption, _svg(title, paint))
 
 
@@ -93,7 +111,7 @@ def by_model(rows: Sequence[TableRow]) -> Plot:
     def paint(axes: Axes) -> None:
         for kind, colour, marker, shift in zip(KINDS, (BLUE, VERMILION), ("o", "s"), (-0.07, 0.07), strict=True):
             chosen = {models.index(row.model) + shift: row.score for row in rows if row.kind == kind and row.score}
-            _dots(axes, list(chosen), list(chosen.values()), colour, marker, f"{kind} prompts" if chosen else "")
+            _dots(axes, list(chosen), list(chosen.values()), colour, marker, name=f"{kind} prompts" if chosen else "")
         axes.set_xticks(range(len(models)), models)
         axes.set_xlim(-0.5, len(models) - 0.5)
         axes.set_ylabel("Score (log-odds, nats)")
@@ -155,6 +173,14 @@ def labels(comparisons: Sequence[Comparison]) -> Plot:
     return _histogram(title, caption, [values], ("",), "P(a is better)", "Comparisons")
 
 
+def _by_round(scores: Sequence[RoundScore], resamples: int) -> dict[int, Estimate]:
+    """The mean of each round that has finite scores."""
+    ordered = sorted(scores, key=lambda score: score.id)
+    rounds = sorted({score.round for score in scores})
+    means = {x: finite_mean([score.reward for score in ordered if score.round == x], resamples) for x in rounds}
+    return {x: estimate for x, estimate in means.items() if estimate}
+
+
 def _histogram(
     title: str, caption: str, groups: Sequence[Sequence[float]], names: Sequence[str], x_label: str, y_label: str
 ) -> Plot:
@@ -177,13 +203,19 @@ def _histogram(
 
 
 def _dots(
-    axes: Axes, xs: Sequence[float], estimates: Sequence[Estimate], colour: str, style: str, name: str = ""
+    axes: Axes,
+    xs: Sequence[float],
+    estimates: Sequence[Estimate],
+    colour: str,
+    style: str,
+    strength: float = 1.0,
+    name: str = "",
 ) -> None:
-    """Means with their intervals; a mean of one value has none."""
+    """Means with their intervals; a mean of one value has none. `strength`: opacity."""
     bars = [(x, e.low, e.high) for x, e in zip(xs, estimates, strict=True) if math.isfinite(e.low)]
     if bars:
-        axes.vlines(*zip(*bars, strict=True), color=colour, linewidth=1.4)
-    axes.plot(xs, [e.value for e in estimates], style, color=colour, label=name or "_")
+        axes.vlines(*zip(*bars, strict=True), color=colour, linewidth=1.4, alpha=strength)
+    axes.plot(xs, [e.value for e in estimates], style, color=colour, alpha=strength, label=name or "_")
 
 
 def _count_on(axis: Axis) -> None:

@@ -19,21 +19,16 @@ from markupsafe import Markup
 
 from cai.config import Recipe
 from cai.constitution import Constitution
-from cai.records import Comparison, Measurement, Revision, RoundScore
+from cai.hygiene import FLAGS, answer_flags
+from cai.records import Comparison, Distilled, Measurement, Revision, RoundScore
 from cai.stages import plots
+from cai.stages.ablate import drawable
 from cai.stages.report_caveats import Fact, caveats, judge_facts, parameters_text
 from cai.stages.report_effects import HEADINGS, TableRow, percent, sentences, table
-from cai.stages.report_excerpts import (
-    FLAGS,
-    Transcript,
-    chains,
-    examples,
-    flag_counts,
-    flags,
-    principle_use,
-    spread,
-    visible,
-)
+from cai.stages.report_distill import distill_examples, distill_facts
+from cai.stages.report_excerpts import Transcript, chains, examples, principle_use, spread, visible
+from cai.stages.report_flags import STEPS, chain_facts, flag_table
+from cai.stages.report_rounds import Contrast, carried, contrasts, draw, said
 from cai.store import write_text
 from cai.verdicts import LABELS, probability_of_a
 
@@ -70,8 +65,9 @@ class StageTiming:
 class Findings:
     """All that the report knows. The same findings give the same bytes.
 
-    `revisions` holds all rounds of all chains, `curves` the logged rows of `sft`, `preference_model` and `rl`,
-    `dropped` what was left out and why. `date` is the run's; none: today.
+    `revisions` and `round_scores` hold all rounds of the run's own chains, `ablated` and `ablated_scores` those of the
+    chains of stage `ablate`; `curves` the logged rows of `sft`, `preference_model` and `rl`, `dropped` what was left
+    out and why. `date` is the run's; none: today.
     """
 
     recipe: Recipe
@@ -85,6 +81,9 @@ class Findings:
     dropped: Mapping[str, int]
     judge_model: str
     judge_parameters: int | None
+    ablated: Sequence[Revision] = ()
+    ablated_scores: Sequence[RoundScore] = ()
+    distilled: Sequence[Distilled] = ()
     date: datetime.date | None = None
 
 
@@ -115,6 +114,7 @@ def _view(findings: Findings) -> dict[str, Any]:
     """Everything the templates name."""
     resamples = findings.recipe.evaluate.bootstrap
     rows = table(findings.measurements, resamples)
+    changed = _contrasts(findings)
     transcripts = chains(findings.revisions, findings.round_scores)
     return {
         "findings": findings,
@@ -126,7 +126,10 @@ def _view(findings: Findings) -> dict[str, Any]:
         "sentences": summary_sentences(findings),
         "caveats": caveats(findings.recipe, findings.judge_model, findings.judge_parameters),
         "facts": judge_facts(findings.comparisons),
-        "plots": _plots(findings, rows, resamples),
+        "plots": _plots(findings, rows, changed, resamples),
+        "ablated": [sentence for contrast in changed for sentence in said(contrast, resamples)],
+        "distilled": distill_facts(findings.distilled, findings.recipe.select, resamples),
+        "answers": distill_examples(findings.distilled),
         "uses": principle_use(findings.constitution, transcripts, findings.comparisons, resamples),
         "chains": len(transcripts),
         "transcripts": spread(transcripts, findings.recipe.report.transcripts),
@@ -134,14 +137,28 @@ def _view(findings: Findings) -> dict[str, Any]:
         "principles": {principle.id: principle for principle in findings.constitution.principles},
         "counts": _counts(findings, transcripts),
         "flags": FLAGS,
+        "flagged": flag_table(findings.revisions),
+        "steps": STEPS,
+        "chain_facts": chain_facts(findings.revisions, findings.recipe.revise),
         "labels": LABELS,
     }
 
 
-def _plots(findings: Findings, rows: Sequence[TableRow], resamples: int) -> dict[str, list[plots.Plot]]:
+def _contrasts(findings: Findings) -> list[Contrast]:
+    if not findings.ablated:
+        return []
+    scores = [*findings.round_scores, *findings.ablated_scores]
+    able = drawable(findings.recipe.revise, findings.constitution)
+    return contrasts(findings.revisions, findings.ablated, scores, len(able))
+
+
+def _plots(
+    findings: Findings, rows: Sequence[TableRow], changed: Sequence[Contrast], resamples: int
+) -> dict[str, list[plots.Plot]]:
     return {
         "judge": [plots.seats(findings.comparisons), plots.labels(findings.comparisons)],
-        "rounds": [plots.by_round(findings.round_scores, resamples)],
+        "rounds": [plots.by_round(carried(findings.revisions, findings.round_scores), resamples)],
+        "ablated": [draw(contrast, resamples) for contrast in changed],
         "training": _curves(findings),
         "models": [plots.by_model(rows)],
     }
@@ -170,7 +187,8 @@ def _curves(findings: Findings) -> list[plots.Plot]:
 def _counts(findings: Findings, transcripts: Sequence[Transcript]) -> list[Fact]:
     """What was kept, what was not and why."""
     prompts = {item.prompt.id for item in findings.measurements}
-    broken = sum(not math.isfinite(item.reward) for item in [*findings.measurements, *findings.round_scores])
+    scored = [*findings.measurements, *findings.round_scores, *findings.ablated_scores]
+    broken = sum(not math.isfinite(item.reward) for item in scored)
     kept = [
         Fact(
             "critique-revision chains", str(len(transcripts)), f"{len(findings.revisions)} answers, first ones included"
@@ -180,15 +198,14 @@ def _counts(findings: Findings, transcripts: Sequence[Transcript]) -> list[Fact]
         ),
         Fact("measurements", str(len(findings.measurements)), f"on {len(prompts)} held-out prompts"),
     ]
-    flagged = [Fact(name, str(count), "kept, and marked") for name, count in flag_counts(transcripts).items()]
-    flagged += [Fact("scores not finite", str(broken), "left out of every mean")] if broken else []
-    dropped = [Fact(name, str(count), "dropped") for name, count in findings.dropped.items()]
-    return kept + flagged + dropped
+    kept += [Fact("ablated rounds", str(len(findings.ablated)), "train nothing")] if findings.ablated else []
+    kept += [Fact("scores not finite", str(broken), "left out of every mean")] if broken else []
+    return kept + [Fact(name, str(count), "dropped") for name, count in findings.dropped.items()]
 
 
 def _html() -> jinja2.Environment:
     environment = _environment(_shown, autoescape=True)
-    environment.filters |= {"svg": Markup, "flags": flags, "probability": probability_of_a, "percent": percent}
+    environment.filters |= {"svg": Markup, "flags": answer_flags, "probability": probability_of_a, "percent": percent}
     environment.filters |= {"prose": _unbroken, "finite": math.isfinite}
     return environment
 

@@ -67,8 +67,9 @@ class Metric:
     of: Callable[[Measurement], float]
 
 
+SCORE = Metric("preference-model score", "", 2, lambda measurement: measurement.reward)
 METRICS = (
-    Metric("preference-model score", "", 2, lambda measurement: measurement.reward),
+    SCORE,
     Metric("refusal rate", " points", 0, lambda measurement: 100 * measurement.refusal),
     Metric("evasiveness rate", " points", 0, lambda measurement: 100 * measurement.evasive),
     Metric("mean length", " words", 1, lambda measurement: measurement.words),
@@ -120,7 +121,7 @@ def sentences(measurements: Sequence[Measurement], resamples: int) -> list[str]:
         for kind, answers in kinds
         for earlier, later in sorted(combinations(answers, 2), key=lambda pair: MODELS.index(pair[1]))
     ]
-    told = [_sentence(*pair) for pair in pairs if pair[-1]]
+    told = [statement(*pair) for pair in pairs if pair[-1]]
     if not told:
         return ["No two models answered the same held-out prompts, so this run says nothing about what changed."]
     compared = sum(item.estimate.n >= FEWEST_PROMPTS for pair in pairs for item in pair[-1])
@@ -167,7 +168,8 @@ def _by_model(measurements: Sequence[Measurement], kind: Kind) -> dict[str, dict
     return {model: {item.prompt.id: item for item in chosen if item.model == model} for model in present}
 
 
-def _sentence(later: str, earlier: str, kind: str, found: Sequence[Difference]) -> str:
+def statement(later: str, earlier: str, kind: Kind, found: Sequence[Difference]) -> str:
+    """Differences between two kinds of answers to the same prompts, in words; no more than the intervals allow."""
     n = found[0].estimate.n
     start = f"{later} against {earlier}, {n} {kind} prompt{'s' if n != 1 else ''}"
     if n < FEWEST_PROMPTS:

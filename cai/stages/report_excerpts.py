@@ -1,4 +1,4 @@
-"""What the report shows of the data itself: some chains, some comparisons, each principle's use, and counts."""
+"""What the report shows of the data itself: some chains, some comparisons, and each principle's use."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from difflib import SequenceMatcher
+from typing import TypeVar
 
 from cai.constitution import Constitution, Principle
-from cai.records import Comparison, Completion, Prompt, Revision, RoundScore
+from cai.records import Comparison, Prompt, Revision, RoundScore
 from cai.stages.report_effects import finite_mean
-from cai.stats import Estimate
+from cai.stages.revise import STOPPED
+from cai.stats import Estimate, rate
 
 Item = TypeVar("Item")
-Flag = Literal["empty", "unchanged", "cut off"]
-
-FLAGS: Mapping[Flag, str] = {
-    "empty": "the model wrote nothing",
-    "unchanged": "the revision is the answer it revises, word for word",
-    "cut off": "the model was stopped at the token limit",
-}
-"""What can be wrong with a reply, and what it means."""
 _MOST_COMPARISONS = 5
 _JOINERS = "\u200c\u200d"
 """Invisible characters that scripts and emoji need."""
@@ -29,13 +23,16 @@ _JOINERS = "\u200c\u200d"
 
 @dataclass(frozen=True)
 class Round:
-    """One round of a chain. `change` is its score less that of the round before."""
+    """One round of a chain. `change` is its score less that of the round before.
+
+    `edited`: the share of the round before that it changed, by words. Both are None for a first answer and for a round
+    that found nothing to change.
+    """
 
     revision: Revision
-    flags: tuple[Flag, ...]
-    critique_flags: tuple[Flag, ...]
     score: float | None
     change: float | None
+    edited: float | None
 
 
 @dataclass(frozen=True)
@@ -48,42 +45,24 @@ class Transcript:
 
 @dataclass(frozen=True)
 class PrincipleUse:
-    """How often a principle was drawn, and the mean change of score over the revisions it asked for."""
+    """What came of a principle: its revisions and comparisons, and of the revisions the share of words that they
+    changed, how they moved the score, both on average, and the share that carries a flag."""
 
     principle: Principle
     revisions: int
     comparisons: int
+    edited: Estimate | None
     change: Estimate | None
+    flagged: Estimate | None
 
 
 def chains(revisions: Sequence[Revision], scores: Sequence[RoundScore]) -> list[Transcript]:
     """All chains in the order of their prompts' ids, whatever the order in which they were finished."""
     rewards = {score.id: score.reward for score in scores}
     by_prompt: dict[str, list[Revision]] = {}
-    for revision in sorted(revisions, key=lambda revision: (revision.prompt.id, revision.round)):
-        by_prompt.setdefault(revision.prompt.id, []).append(revision)
+    for revision in sorted(revisions, key=lambda one: (one.prompt.id, one.sample, one.round)):
+        by_prompt.setdefault(f"{revision.prompt.id}/{revision.sample}", []).append(revision)
     return [_transcript(chain, rewards) for chain in by_prompt.values()]
-
-
-def flags(response: Completion, before: Completion | None = None) -> tuple[Flag, ...]:
-    """What is wrong with a reply; `before` is the answer that it revises."""
-    text = response.text.strip()
-    found: dict[Flag, bool] = {
-        "empty": not text,
-        "unchanged": bool(text) and before is not None and text == before.text.strip(),
-        "cut off": response.finish == "length",
-    }
-    return tuple(flag for flag, is_so in found.items() if is_so)
-
-
-def flag_counts(transcripts: Sequence[Transcript]) -> dict[str, int]:
-    """Replies of the chains that something is wrong with, counted by what and where."""
-    counts: Counter[str] = Counter()
-    for round_ in (round_ for transcript in transcripts for round_ in transcript.rounds):
-        place = "first answers" if round_.revision.round == 0 else "revisions"
-        counts.update(f"{place} {flag}" for flag in round_.flags)
-        counts.update(f"critiques {flag}" for flag in round_.critique_flags)
-    return dict(sorted(counts.items()))
 
 
 def examples(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -100,15 +79,26 @@ def principle_use(
     constitution: Constitution, transcripts: Sequence[Transcript], comparisons: Sequence[Comparison], resamples: int
 ) -> list[PrincipleUse]:
     """One entry a principle, in the constitution's order, those never drawn included."""
-    rounds = [round_ for transcript in transcripts for round_ in transcript.rounds]
-    revised = Counter(round_.revision.principle for round_ in rounds)
+    rounds = [one for transcript in transcripts for one in transcript.rounds if STOPPED not in one.revision.flags]
+    drawn = [(name, round_) for round_ in rounds for name in round_.revision.principles]
+    revised = Counter(name for name, _ in drawn)
     compared = Counter(comparison.principle for comparison in comparisons)
-    changes: dict[str | None, list[float]] = {}
-    for round_ in rounds:
-        if round_.change is not None:
-            changes.setdefault(round_.revision.principle, []).append(round_.change)
-    means = {name: finite_mean(values, resamples) for name, values in changes.items()}
-    return [PrincipleUse(p, revised[p.id], compared[p.id], means.get(p.id)) for p in constitution.principles]
+    edited = _means([(name, round_.edited) for name, round_ in drawn], resamples)
+    changes = _means([(name, round_.change) for name, round_ in drawn], resamples)
+    marked = Counter(name for name, round_ in drawn if round_.revision.flags)
+    flagged = {name: rate(marked[name], count) for name, count in revised.items()}
+    return [
+        PrincipleUse(p, revised[p.id], compared[p.id], edited.get(p.id), changes.get(p.id), flagged.get(p.id))
+        for p in constitution.principles
+    ]
+
+
+def _means(found: Sequence[tuple[str, float | None]], resamples: int) -> dict[str, Estimate | None]:
+    values: dict[str, list[float]] = {}
+    for name, value in found:
+        if value is not None:
+            values.setdefault(name, []).append(value)
+    return {name: finite_mean(numbers, resamples) for name, numbers in values.items()}
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
@@ -147,11 +137,19 @@ def _transcript(chain: Sequence[Revision], rewards: Mapping[str, float]) -> Tran
 
 def _round(revision: Revision, before: Revision | None, rewards: Mapping[str, float]) -> Round:
     score = rewards.get(revision.id)
+    before = None if STOPPED in revision.flags else before
     earlier = rewards.get(before.id) if before else None
     return Round(
         revision=revision,
-        flags=flags(revision.response, before.response if before else None),
-        critique_flags=flags(revision.critique) if revision.critique else (),
         score=score,
         change=score - earlier if score is not None and earlier is not None else None,
+        edited=edited(before.response.text, revision.response.text) if before else None,
     )
+
+
+def edited(before: str, after: str) -> float:
+    """The share of words that a revision changed: 1 - 2 M / (words before + words after), M those that stayed in order.
+
+    0 is the same text and 1 one without a common word (Ratcliff and Metzener 1988, as in difflib).
+    """
+    return 1 - SequenceMatcher(None, before.split(), after.split(), autojunk=False).ratio()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,8 @@ from transformers import PrinterCallback, TrainerCallback
 
 from cai.errors import Interrupted
 from cai.quiet import hush
+from cai.store import replace_folder
+from cai.trainers.trackers import PROJECT, tracked
 
 hush()
 datasets.disable_progress_bars()
@@ -73,17 +75,27 @@ class Watcher(TrainerCallback):
             raise Interrupted("stopped after a finished step; run the same command again to go on from it")
 
 
-def run(trainer: Any, folder: Path, watcher: Watcher) -> dict[str, Any]:
-    """Trains from the last whole checkpoint in `folder`/checkpoints, and leaves `folder`/model. Returns the figures."""
+def run(
+    trainer: Any,
+    folder: Path,
+    watcher: Watcher,
+    report_to: Sequence[str] = (),
+    save: Callable[[Path], None] | None = None,
+) -> dict[str, Any]:
+    """Trains from the last whole checkpoint in `folder`/checkpoints, and leaves `folder`/model. Returns the figures.
+
+    `save` writes the model into a folder where it is not the trainer's own. Raises Interrupted after Ctrl-C,
+    MissingExtra where a package of `report_to` is not installed.
+    """
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(watcher)
     start = latest_checkpoint(folder / "checkpoints")
-    with watcher.on_interrupt():
+    with tracked(trainer, report_to, folder), watcher.on_interrupt():
         result = trainer.train(resume_from_checkpoint=str(start) if start else None)
     trainer.model.config.use_cache = True  # the trainers switch it off, and generation from the saved model would crawl
-    trainer.save_model(str(folder / "model.part"))
-    shutil.rmtree(folder / "model", ignore_errors=True)
-    (folder / "model.part").rename(folder / "model")
+    part = folder / "model.part"
+    (save or trainer.save_model)(part)
+    replace_folder(folder / "model", part)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return {"steps": trainer.state.global_step, "loss": result.training_loss, "resumed_from": start and start.name}
 
@@ -100,7 +112,7 @@ def latest_checkpoint(folder: Path) -> Path | None:
 
 
 def arguments(folder: Path, seed: int, save_every: int, gradient_checkpointing: bool) -> dict[str, Any]:
-    """Settings that every TRL trainer gets: float32 on a CPU, bfloat16 on a GPU, no reporting of its own."""
+    """Settings that every TRL trainer gets: float32 on a CPU, bfloat16 on a GPU, named after its folder."""
     cuda = torch.cuda.is_available()
     return {
         "output_dir": str(folder / "checkpoints"),
@@ -109,13 +121,16 @@ def arguments(folder: Path, seed: int, save_every: int, gradient_checkpointing: 
         "use_cpu": not cuda,
         "bf16": cuda,
         "gradient_checkpointing": gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "save_strategy": "steps",
         "save_steps": save_every,
         "save_total_limit": 2,
         "logging_steps": 1,
         "logging_first_step": True,
         "disable_tqdm": True,
-        "report_to": "none",
+        "report_to": "none",  # `tracked` reports, to where the recipe says
+        "run_name": f"{folder.parent.name}/{folder.name}",
+        "project": PROJECT,
         "dataloader_pin_memory": cuda,
     }
 

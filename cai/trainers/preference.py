@@ -93,7 +93,7 @@ def train_preference_model(
         data_collator=_Collator(pad_token_id=tokenizer.pad_token_id),
         processing_class=tokenizer,
     )
-    figures = run(trainer, folder, watcher)
+    figures = run(trainer, folder, watcher, config.report_to)
     tokens = int(sum(len(pair["chosen_ids"]) + len(pair["rejected_ids"]) for pair in kept) * config.epochs)
     return {**figures, "pairs": len(kept), "too_long": len(rows) - len(kept), "tokens": tokens}
 

@@ -1,18 +1,17 @@
 """The data stages do what the paper's sections say, shown on an engine that writes down what it is asked."""
 
-import asyncio
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from recorder import PROMPT, Recorder, collect, text_of
 
 from cai.config import CompareConfig, EvaluateConfig, RespondConfig, ReviseConfig
 from cai.constitution import Constitution
-from cai.engines.base import Request, Speaker
-from cai.few_shot import comparison_examples, revision_examples
+from cai.engines.base import Speaker
+from cai.few_shot import comparison_examples
 from cai.prompts import Rendered, Templates
-from cai.records import Completion, Message, Prompt
+from cai.records import Message, Prompt
 from cai.stages.compare import Compare
 from cai.stages.evaluate import Evaluate, ScoreRounds
 from cai.stages.respond import Respond
@@ -28,105 +27,12 @@ CONSTITUTION = Constitution.model_validate(
         ],
     }
 )
-PROMPT = Prompt.of((Message(role="user", content="QUESTION"),), "harmful", "test")
-
-
-class Recorder:
-    """Answers `reply 1`, `reply 2`, ...; scores labels as told, or by length."""
-
-    concurrency = 4
-
-    def __init__(self, scores: list[list[float]] | None = None, replies: list[str] | None = None) -> None:
-        self.requests: list[Request] = []
-        self.questions: list[tuple[Rendered, list[str]]] = []
-        self.scores, self.replies = scores, replies
-
-    async def generate(self, request: Request) -> Completion:
-        self.requests.append(request)
-        number = len(self.requests)
-        text = self.replies[number - 1] if self.replies else f"reply {number}"
-        return Completion(text=text, raw=text, finish="stop", prompt_tokens=1, tokens=2, seed=request.seed)
-
-    async def score(self, prompt: Rendered, labels: Sequence[str]) -> list[float]:
-        self.questions.append((prompt, list(labels)))
-        return self.scores.pop(0) if self.scores else [-float(len(label)) for label in labels]
-
-    def close(self) -> None: ...
-
-
-def text_of(prompt: Rendered) -> str:
-    return prompt.text or "\n".join(f"{m.role}: {m.content}" for m in prompt.messages)
-
-
-def collect(stage: Any, item: Any, done: Sequence[Any] = ()) -> list[Any]:
-    async def walk() -> list[Any]:
-        return [record async for record in stage(item, done)]
-
-    return asyncio.run(walk())
-
-
-def revise(engine: Recorder, dialect: str = "chat", rounds: int = 3, few_shot: int = 0) -> Revise:
-    examples = revision_examples("few_shot/critique_revision", few_shot)
-    return Revise(Speaker(engine, Templates(dialect)), CONSTITUTION, examples, ReviseConfig(rounds=rounds), 5)
-
-
-@pytest.mark.parametrize("dialect", ["chat", "transcript"])
-def test_each_round_critiques_the_last_revision_and_drops_earlier_critiques(dialect: str) -> None:
-    engine = Recorder()
-    chain = collect(revise(engine, dialect), PROMPT)
-    asked = [text_of(request.prompt) for request in engine.requests]
-    assert [revision.response.text for revision in chain] == ["reply 1", "reply 3", "reply 5", "reply 7"]
-    assert [revision.critique and revision.critique.text for revision in chain] == [
-        None,
-        "reply 2",
-        "reply 4",
-        "reply 6",
-    ]
-    assert "reply 1" in asked[1] and "reply 2" in asked[2] and "reply 3" in asked[3]
-    for later in asked[3:]:
-        assert "reply 1" not in later and "reply 2" not in later
-    for number, revision in enumerate(chain[1:]):
-        wording = revision.principle.upper()
-        assert f"CRITIQUE {wording}" in asked[1 + 2 * number] and f"REVISION {wording}" in asked[2 + 2 * number]
-
-
-def test_the_first_answer_sees_no_examples_and_the_critique_does() -> None:
-    engine = Recorder()
-    collect(revise(engine, few_shot=2, rounds=1), PROMPT)
-    first, critique, revision = (text_of(request.prompt) for request in engine.requests)
-    example = revision_examples("few_shot/critique_revision", 1)[0].critique
-    assert example not in first and example in critique and example in revision
-
-
-def test_a_chain_cut_anywhere_goes_on_as_the_unbroken_one() -> None:
-    whole = collect(revise(Recorder()), PROMPT)
-    for cut in range(1, len(whole) + 1):
-        engine = Recorder()
-        rest = collect(revise(engine), PROMPT, whole[:cut])
-        assert [r.principle for r in rest] == [r.principle for r in whole[cut:]]
-        assert [request.seed for request in engine.requests[1::2]] == [r.response.seed for r in whole[cut:]]
-        assert len(engine.requests) == 2 * len(rest)
-    assert collect(revise(Recorder()), PROMPT, whole) == []
-
-
-def test_seeds_differ_between_steps_prompts_and_runs() -> None:
-    engine = Recorder()
-    collect(revise(engine), PROMPT)
-    other = Prompt.of((Message(role="user", content="OTHER"),), "harmful", "test")
-    collect(revise(engine), other)
-    seeds = [request.seed for request in engine.requests]
-    assert len(set(seeds)) == len(seeds) == 14
-
-
-def test_every_principle_that_serves_revision_is_drawn_and_no_other() -> None:
-    prompts = [Prompt.of((Message(role="user", content=f"Q{i}"),), "harmful", "test") for i in range(40)]
-    drawn = {r.principle for p in prompts for r in collect(revise(Recorder(), rounds=1), p) if r.round}
-    assert drawn == {"one", "two"}
 
 
 def test_respond_answers_once() -> None:
     engine = Recorder()
-    stage = Respond(Speaker(engine, Templates("chat")), RespondConfig(max_tokens=7, temperature=0.5, top_p=0.9), 0)
+    config = RespondConfig(max_tokens=7, temperature=0.5, top_p=0.9)
+    stage = Respond(Speaker(engine, Templates("chat")), config, None, 0)
     (answer,) = collect(stage, PROMPT)
     request = engine.requests[0]
     assert (request.max_tokens, request.temperature, request.top_p) == (7, 0.5, 0.9)
@@ -218,8 +124,10 @@ def test_the_base_model_is_at_no_distance_and_all_models_share_draws() -> None:
 
 
 def test_rounds_are_scored_once() -> None:
-    chain = collect(revise(Recorder()), PROMPT)
+    config = ReviseConfig(rounds=3)
+    chain = collect(Revise(Speaker(Recorder(), Templates("chat")), CONSTITUTION, (), config, 5, "direct"), PROMPT)
     stage = ScoreRounds(Templates("chat"), Lengths())
     scores = [collect(stage, revision)[0] for revision in chain]
-    assert [(s.round, s.reward, s.principle) for s in scores] == [(r.round, 7.0, r.principle) for r in chain]
+    assert [(s.id, s.round, s.reward) for s in scores] == [(r.id, r.round, 7.0) for r in chain]
+    assert [(s.principles, s.variant) for s in scores] == [(r.principles, "direct") for r in chain]
     assert collect(stage, chain[0], [scores[0]]) == []

@@ -1,0 +1,39 @@
+"""The command `export` for runs: what was written, and what to know of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cai.export.folder import Export, export_to
+from cai.export.hub import PREFIX, push
+from cai.export.source import open_source
+from cai.store import RunFolder
+
+
+def export_run(console: Console, run: str, to: str, private: bool, runs: Path) -> None:
+    """Writes a run's data to a folder, or to the hub where `to` begins with `hub:`, and prints what was written."""
+    source = open_source(RunFolder(runs, run))
+    if to.startswith(PREFIX):
+        export, where = push(source, to.removeprefix(PREFIX), private)
+    else:
+        export, where = export_to(source, Path(to).expanduser()), to
+    _print(console, export)
+    console.print(
+        f"written to {where}; README.md there says how to load it", highlight=False, markup=False, soft_wrap=True
+    )
+
+
+def _print(console: Console, export: Export) -> None:
+    table = Table("data set", "split", "rows")
+    for one in export.written:
+        table.add_row(one.part.table.name, one.part.split, f"{one.rows:,}")
+    console.print(table)
+    for note in export.notes:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    if export.private:
+        told = ", ".join(export.private)
+        said = f"note: the recipe and the column `source` tell of this machine; look before you share: {told}"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)

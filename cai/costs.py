@@ -1,0 +1,194 @@
+"""What each stage costs as a whole: calls, tokens read, tokens written or trained on, and the records it leaves.
+
+Replies are counted at their longest, and as many of them as there can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cai.config import Recipe, ReviseConfig
+from cai.material import Material
+from cai.records import Kind, Prompt
+from cai.stages.ablate import Variant, variants
+
+_PER_MESSAGE = 1.35
+"""Tokens a word of English, about; prompts are counted in words since no tokenizer is loaded."""
+
+_SAMPLE = 1000
+"""Prompts that are read to count the words of all."""
+
+
+def _words(material: Material, kind: Kind) -> int:
+    return _count(material.prompts[kind].train)
+
+
+def _count(prompts: Sequence[Prompt]) -> int:
+    """Tokens of all prompts, from some of them at even distances: there may be millions, on disk."""
+    read = prompts[:: max(1, len(prompts) // _SAMPLE)]
+    words = sum(len(m.content.split()) for p in read for m in p.messages)
+    return round(words * _PER_MESSAGE * len(prompts) / len(read)) if read else 0
+
+
+def _example_words(examples: Any) -> int:
+    return round(sum(len(str(value).split()) for e in examples for value in e.model_dump().values()) * _PER_MESSAGE)
+
+
+def _principle_words(material: Material) -> int:
+    texts = [t for p in material.constitution.principles for t in (p.critique, p.revision, p.comparison) if t]
+    return round(sum(len(text.split()) for text in texts) / len(texts) * _PER_MESSAGE)
+
+
+def _respond(material: Material) -> tuple[int, int, int]:
+    config = material.recipe.respond
+    calls = len(material.prompts["helpful"].train) * config.samples
+    return calls, _words(material, "helpful") * config.samples, calls * config.max_tokens
+
+
+def _revise(material: Material) -> tuple[int, int, int]:
+    return _chains(material, material.recipe.revise, material.prompts["harmful"].train)
+
+
+def _ablate(material: Material) -> tuple[int, int, int]:
+    works = [_chains(material, one.config, _ablated(material), first=0) for one in _variants(material)]
+    calls, prompt_tokens, tokens = map(sum, zip(*works, strict=True))
+    return calls, prompt_tokens, tokens
+
+
+def _chains(
+    material: Material, config: ReviseConfig, prompts: Sequence[Prompt], first: int = 1
+) -> tuple[int, int, int]:
+    """The calls of critique-revision chains; a check before a critique writes nothing of its own."""
+    chains, attempts = len(prompts) * config.samples, 1 + config.resample.times
+    replies, answers = (2 * attempts, 3 * attempts) if config.critique else (attempts, attempts)
+    checks = 1 if config.stop is not None else 0
+    drawn = max(map(len, material.pools("revision" if config.critique else "direct")))
+    principles = drawn if config.principles == "all" else min(drawn, config.principles)
+    shown = _example_words(material.revision_examples) + principles * _principle_words(material)
+    calls = first + config.rounds * (replies + checks)
+    quoted = config.rounds * ((replies + checks) * shown + (answers + checks) * config.max_tokens)
+    words = _count(prompts) * config.samples
+    return (
+        chains * calls,
+        chains * quoted + words * calls,
+        chains * (first + config.rounds * replies) * config.max_tokens,
+    )
+
+
+def _variants(material: Material) -> list[Variant]:
+    recipe = material.recipe
+    rules = material.constitution_for(material.assistant)
+    return variants(recipe.ablate, recipe.revise, rules) if recipe.ablate else []
+
+
+def _ablated(material: Material) -> Sequence[Prompt]:
+    ablate, prompts = material.recipe.ablate, material.prompts["harmful"].train
+    return prompts[: ablate.limit] if ablate else []
+
+
+def _distill(material: Material) -> tuple[int, int, int]:
+    """Both answers are written, and read by the preference model."""
+    config, count = material.recipe.distill, len(material.prompts["harmful"].train)
+    if config is None:
+        return 0, 0, 0
+    preamble = round(len((material.guarded.system or "").split()) * _PER_MESSAGE)
+    shown = 4 * _words(material, "harmful") + count * preamble
+    return 2 * count, shown + 2 * count * config.max_tokens, 2 * count * config.max_tokens
+
+
+def _compare(material: Material) -> tuple[int, int, int]:
+    config, count = material.recipe.compare, len(material.prompts["harmful"].train)
+    seatings = 2 if config.orders == "both" else 1
+    shown = _example_words(material.comparison_examples) + _principle_words(material) + 2 * config.max_tokens
+    words = _words(material, "harmful") * (2 + seatings)
+    return count * (2 + seatings), count * seatings * shown + words, 2 * count * config.max_tokens
+
+
+def _sft(material: Material) -> tuple[int, int, int]:
+    recipe = material.recipe
+    kept = _rounds_kept(recipe)
+    chains = len(material.prompts["harmful"].train) * recipe.revise.samples
+    answers = len(material.prompts["helpful"].train) * recipe.respond.samples
+    guarded = len(material.prompts["harmful"].train) * recipe.distill.max_tokens if recipe.distill else 0
+    written = chains * kept * recipe.revise.max_tokens + answers * recipe.respond.max_tokens + guarded
+    words = _words(material, "harmful") * (recipe.revise.samples * kept + (recipe.distill is not None))
+    words += _words(material, "helpful") * recipe.respond.samples
+    return 0, 0, round((written + words) * recipe.sft.epochs)
+
+
+def _rounds_kept(recipe: Recipe) -> float:
+    """The rows that a chain gives, at most."""
+    rule, rounds = recipe.select, range(1, recipe.revise.rounds + 1)
+    if rule.rounds == "last":
+        return rule.weights.get(recipe.revise.rounds, 1.0)
+    return sum(rule.weights.get(one, 1.0) for one in rounds if rule.rounds == "all" or one in rule.rounds)
+
+
+def _preference_model(material: Material) -> tuple[int, int, int]:
+    recipe = material.recipe
+    answers = 2 * len(material.prompts["harmful"].train) * recipe.compare.max_tokens
+    return 0, 0, round((answers + 2 * _words(material, "harmful")) * recipe.preference_model.epochs)
+
+
+def _rl(material: Material) -> tuple[int, int, int]:
+    config, prompts = material.recipe.rl, material.prompts
+    calls = config.steps * config.prompts_per_step * config.samples
+    shares: dict[Kind, float] = {"helpful": config.helpful_share, "harmful": 1 - config.helpful_share}
+    shown = sum(share * _words(material, kind) / len(prompts[kind].train) for kind, share in shares.items())
+    return calls, 0, round(calls * (config.max_tokens + shown))
+
+
+def _score_rounds(material: Material) -> tuple[int, int, int]:
+    return 0, (_rounds(material) + _ablated_rounds(material)) * material.recipe.revise.max_tokens, 0
+
+
+def _evaluate(material: Material) -> tuple[int, int, int]:
+    config, splits = material.recipe.evaluate, material.prompts.values()
+    count, words = sum(len(split.held_out) for split in splits), sum(_count(split.held_out) for split in splits)
+    asked, scored = 3, 2 + 4
+    shown = (asked + scored) * words + scored * count * config.max_tokens
+    return (asked + scored) * count, shown, asked * count * config.max_tokens
+
+
+def _report(material: Material) -> tuple[int, int, int]:
+    return 0, 0, 0
+
+
+COUNTS: dict[str, Callable[[Material], tuple[int, int, int]]] = {
+    "respond": _respond,
+    "revise": _revise,
+    "ablate": _ablate,
+    "distill": _distill,
+    "sft": _sft,
+    "compare": _compare,
+    "preference_model": _preference_model,
+    "rl": _rl,
+    "score_rounds": _score_rounds,
+    "evaluate": _evaluate,
+    "report": _report,
+}
+"""The most calls, tokens read and tokens written or trained on, of each stage as a whole."""
+
+
+def records(stage: str, material: Material) -> int:
+    """The records that a data stage leaves in the end; 0 of any other stage."""
+    per_stage = {
+        "respond": len(material.prompts["helpful"].train) * material.recipe.respond.samples,
+        "revise": _rounds(material),
+        "ablate": _ablated_rounds(material),
+        "distill": len(material.prompts["harmful"].train),
+        "compare": len(material.prompts["harmful"].train),
+        "score_rounds": _rounds(material) + _ablated_rounds(material),
+        "evaluate": 3 * sum(len(split.held_out) for split in material.prompts.values()),
+    }
+    return per_stage.get(stage, 0)
+
+
+def _rounds(material: Material) -> int:
+    config = material.recipe.revise
+    return len(material.prompts["harmful"].train) * config.samples * (1 + config.rounds)
+
+
+def _ablated_rounds(material: Material) -> int:
+    return len(_ablated(material)) * sum(one.config.samples * one.config.rounds for one in _variants(material))

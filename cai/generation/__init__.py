@@ -1,0 +1,1 @@
+"""More prompts like the user's own, written by a model that is shown some of them."""

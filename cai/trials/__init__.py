@@ -1,0 +1,1 @@
+"""A constitution tried on a model, without a run: its tests, and chains under chosen principles."""

@@ -1,0 +1,141 @@
+"""Made-up runs on disk for the tests of the export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cai.config import Recipe, load_recipe
+from cai.constitution import seen
+from cai.material import Material
+from cai.records import (
+    Answer,
+    Attempt,
+    Comparison,
+    Completion,
+    Distilled,
+    Kind,
+    Measurement,
+    Message,
+    OrderedLabels,
+    Prompt,
+    Record,
+    Revision,
+    Verdict,
+)
+from cai.store import RunFolder, StepFolder
+from cai.verdicts import read
+
+HOSTILE = "</script>\n---\nlicense: mit\n---\n[x](javascript:1) <img src=x> | `|` \x1b[31m {{ 1 }} \u202e"
+"""What a model could write to break a card."""
+
+
+def completion(text: str = "An answer.", **changes: Any) -> Completion:
+    given: dict[str, Any] = {"text": text, "raw": f" {text}", "finish": "stop", "prompt_tokens": 9, "tokens": 3}
+    return Completion(**given | {"seed": 2**63 - 1} | changes)
+
+
+def prompt(name: str, kind: Kind = "harmful", system: str = "") -> Prompt:
+    turns = (Message(role="user", content=name),)
+    return Prompt.of((Message(role="system", content=system), *turns) if system else turns, kind, f"questions:{name}")
+
+
+def revision(asked: Prompt, round_: int, **changes: Any) -> Revision:
+    own: dict[str, Any] = {"principles": ("kind",), "critique": completion("A critique.")} if round_ else {}
+    given = {"id": f"{asked.id}/{round_}", "prompt": asked, "round": round_, "critique": None}
+    return Revision(**given | {"response": completion(f"Round {round_}.")} | own | changes)
+
+
+def answer(asked: Prompt, text: str = "Helpful.", **changes: Any) -> Answer:
+    return Answer(**{"id": asked.id, "prompt": asked, "response": completion(text)} | changes)
+
+
+def distilled(asked: Prompt, gain: float) -> Distilled:
+    replies = {"plain": completion("Plain."), "guarded": completion("Guarded.")}
+    return Distilled(id=asked.id, prompt=asked, **replies, plain_score=0.0, guarded_score=gain)
+
+
+def comparison(asked: Prompt, log_odds: float, a: str = "Answer a.", b: str = "Answer b.") -> Comparison:
+    """Judged evenly: `log_odds` is for answer a, whichever seat it has."""
+    orders = [
+        OrderedLabels(first="a", logprobs={" (A)": -1.0, " (B)": -1.0 - log_odds}),
+        OrderedLabels(first="b", logprobs={" (A)": -1.0, " (B)": -1.0 + log_odds}),
+    ]
+    answers = {"a": completion(a), "b": completion(b)}
+    return Comparison(id=asked.id, prompt=asked, principle="kind", **answers, verdict=read(orders))
+
+
+def unread(asked: Prompt, state: Any) -> Comparison:
+    orders = (OrderedLabels(first="a", logprobs={" (A)": -1.0, " (B)": float("-inf")}),)
+    verdict = Verdict(state=state, p_a=None, orders=orders if state == "unparsed" else (), reason="a reason")
+    return Comparison(
+        id=asked.id, prompt=asked, principle="kind", a=completion("a"), b=completion("b"), verdict=verdict
+    )
+
+
+def measurement(asked: Prompt, model: str = "base") -> Measurement:
+    given = {"id": f"{model}/{asked.id}", "model": model, "prompt": asked, "response": completion(), "reward": 0.0}
+    return Measurement(**given, kl_base=0.0, kl_sl=None, refusal=False, evasive=False, words=2)
+
+
+def recipe(**changes: Any) -> Recipe:
+    smoke = load_recipe("smoke")
+    return Recipe.model_validate(smoke.model_dump() | {"name": "made"} | changes)
+
+
+def records() -> dict[str, list[Record]]:
+    """Every case that a row can have."""
+    one, two, three = prompt("one"), prompt("two", system="Be brief."), prompt("three")
+    helpful, again = prompt("help", "helpful"), prompt("once more", "helpful")
+    attempt = Attempt(step="revision", reply=completion("Here is the rewrite."), flags=("meta-talk",))
+    return {
+        "respond": [answer(helpful, HOSTILE), answer(again, "", flags=("empty",))],
+        "revise": [
+            revision(one, 0),
+            revision(one, 1, check={" yes": -0.1, " no": float("-inf")}, attempts=(attempt,)),
+            revision(one, 2, flags=("repetition",), critique_flags=("truncated",)),
+            revision(two, 0),
+            revision(two, 1, critique=None, principles=("kind", "honest"), response=completion(HOSTILE)),
+            revision(three, 0, sample=1, id=f"{three.id}/s1/0"),
+        ],
+        "compare": [
+            comparison(one, 2.0),
+            comparison(two, -1.0, a=HOSTILE),
+            comparison(three, 0.0),
+            *(unread(prompt(state), state) for state in ("unparsed", "refused", "error", "skipped")),
+        ],
+        "evaluate": [measurement(prompt("held"), model) for model in ("base", "SL-CAI", "RL-CAI")],
+    }
+
+
+def stored(
+    root: Path, found: Mapping[str, Iterable[Record]], waiting: Sequence[str] = (), settings: Recipe | None = None
+) -> RunFolder:
+    """A run with these records, its stages done but those in `waiting`."""
+    settings = settings or recipe()
+    run, drawn = RunFolder(root, settings.name), _drawn(settings.model_dump_json())
+    steps: dict[str, StepFolder] = {}
+    for stage, items in found.items():
+        step = steps[stage] = StepFolder(run.path / f"{stage}-01234567")
+        identity = {"constitution": drawn[stage]} if stage in drawn else {}
+        step.begin({"digest": f"{stage}-digest", "identity": identity, "versions": {"cai": "0.0.1"}})
+        step.log("2026-01-02T03:04:05+0000 begun by cai 0.0.1")
+        for item in items:
+            step.append(item)
+        step.close()
+        if stage not in waiting:
+            step.finish({"seconds": 1.0, "failed": 2 if stage == "revise" else 0})
+    run.remember(settings.model_dump(), steps)
+    return run
+
+
+@cache
+def _drawn(settings: str) -> dict[str, str]:
+    """What the stages that draw principles note of them."""
+    material = Material(Recipe.model_validate_json(settings))
+    return {
+        "revise": seen(material.pools("revision"), "revision"),
+        "compare": seen(material.pools("comparison"), "comparison"),
+    }
