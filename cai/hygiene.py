@@ -64,7 +64,7 @@ def answer_flags(response: Completion, language: str | None = None) -> tuple[Fla
     """What is wrong with a first answer, or with an answer to a helpful prompt.
 
     `language`, here and below, is the ISO 639-1 code that `expected_language` gives; None: not checked. Raises
-    InputError for a language that cannot be checked, MissingExtra where py3langid is needed and not installed.
+    InputError for a language that cannot be checked.
     """
     return _flags(response, language, {"meta-talk": speaks_of_rewriting(response.text, revised=False)})
 

@@ -11,6 +11,7 @@ from cai.config import DistillConfig, DrawConfig, Recipe
 from cai.constitution import Constitution, Principle, Use, check_constitution, read_constitution
 from cai.errors import InputError
 from cai.few_shot import ComparisonExample, RevisionExample, comparison_examples, revision_examples
+from cai.languages import known
 from cai.models import ModelConfig
 from cai.prompts import Templates
 from cai.questions import load_prompts, split
@@ -152,6 +153,8 @@ class Material:
         _ = self.constitution, self.prompts, self.revision_examples, self.comparison_examples
         for _, model in self.recipe.models:
             self.templates(model)
+        if self.constitution.language:
+            known(self.constitution.language)
         self.pools("revision" if self.recipe.revise.critique else "direct")
         self.pools("comparison")
         if self.recipe.distill:

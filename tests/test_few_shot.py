@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import yaml
 
 from cai.errors import InputError
-from cai.few_shot import comparison_examples, revision_examples
+from cai.few_shot import ComparisonExample, comparison_examples, reasoning_examples, revision_examples
 
 REVISIONS, COMPARISONS = "few_shot/critique_revision", "few_shot/comparison"
 REVISION = {
@@ -27,6 +29,13 @@ COMPARISON = {
     "a": "Hello",
     "b": "Go",
     "answer": "A",
+}
+
+RANKED = {"id": "z", "messages": COMPARISON["messages"], "better": "Hello", "worse": "Go"}
+REASONING = {
+    **{key: COMPARISON[key] for key in ("messages", "a", "b", "answer")},
+    "id": "t",
+    "thoughts": "\n(B) is rude.",
 }
 
 
@@ -53,15 +62,13 @@ def test_one_shipped_revision_repeats_a_good_answer_and_the_others_change_theirs
 def test_the_shipped_comparisons_end_with_a_user_and_favour_no_seat() -> None:
     examples = comparison_examples(COMPARISONS, 4)
     assert all(example.messages[-1].role == "user" for example in examples)
-    assert sorted(example.answer for example in examples) == ["A", "A", "B", "B"]
-    assert all(example.a != example.b for example in examples)
+    assert Counter(example.answer for example in examples) == {"A": 2, "B": 2}
+    assert all(example.whole and example.a != example.b for example in examples)
 
 
 def test_the_longer_answer_does_not_always_win() -> None:
-    longer_wins = {
-        (len(example.a) > len(example.b)) == (example.answer == "A") for example in comparison_examples(COMPARISONS, 4)
-    }
-    assert longer_wins == {True, False}
+    answers = (example.ranked for example in comparison_examples(COMPARISONS, 4))
+    assert {len(better) > len(worse) for better, worse in answers} == {True, False}
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -122,6 +129,60 @@ def test_an_answer_that_is_neither_a_nor_b_is_an_error(tmp_path: Path) -> None:
 def test_a_file_of_the_other_kind_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"examples\.0\.critique_request: required and missing"):
         revision_examples(str(written(tmp_path / "mine.yaml", COMPARISON)), 1)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"a": "x", "b": "y"},
+        {"a": "x", "answer": "A"},
+        {"better": "x"},
+        {"a": "x", "b": "y", "answer": "A", "better": "x"},
+        {"a": "x", "better": "x", "worse": "y"},
+        {"a": "x", "b": "y", "answer": "A", "better": "x", "worse": "y"},
+    ],
+)
+def test_a_comparison_has_one_of_two_forms(tmp_path: Path, form: dict[str, str]) -> None:
+    path = written(tmp_path / "mine.yaml", {"id": "z", "messages": COMPARISON["messages"], **form})
+    with pytest.raises(
+        InputError, match=r"mine\.yaml:3: examples\.0: a comparison has either 'a', 'b' and 'answer', or"
+    ):
+        comparison_examples(str(path))
+
+
+def test_empty_answers_count_as_answers() -> None:
+    example = ComparisonExample.model_validate(RANKED | {"better": ""})
+    assert example.ranked == ("", "Go")
+    settled = example.settled("Which?", "B")
+    assert (settled.a, settled.b, settled.answer, settled.whole) == ("Go", "", "B", True)
+
+
+@pytest.mark.parametrize("seat", ["A", "B"])
+def test_what_a_comparison_leaves_open_is_settled_and_the_rest_is_kept(seat: Literal["A", "B"]) -> None:
+    seated, ranked = (ComparisonExample.model_validate(one) for one in (COMPARISON, RANKED))
+    assert seated.whole and seated.settled("Which?", seat) == seated
+    assert seated.ranked == ranked.ranked == ("Hello", "Go")
+    settled = ranked.settled("Which?", seat)
+    assert (settled.whole, settled.instruction, settled.answer) == (True, "Which?", seat)
+    assert settled.ranked == ranked.ranked and (settled.a == "Hello") == (seat == "A")
+    assert ComparisonExample.model_validate(settled.model_dump()) == settled
+    asked = ComparisonExample.model_validate(COMPARISON | {"instruction": None})
+    assert not asked.whole and asked.settled("Which is kinder?", seat) == seated
+
+
+def test_thoughts_are_read_with_the_answer_that_they_lead_to(tmp_path: Path) -> None:
+    (example,) = reasoning_examples(str(written(tmp_path / "mine.yaml", REASONING)))
+    assert (example.thoughts, example.answer, example.instruction) == ("\n(B) is rude.", "A", None)
+    with pytest.raises(InputError, match=r"examples\.0\.thoughts: required and missing"):
+        reasoning_examples(str(written(tmp_path / "other.yaml", COMPARISON)))
+
+
+def test_examples_given_by_a_constitution_are_counted_too() -> None:
+    (given,) = (ComparisonExample.model_validate(COMPARISON),)
+    assert comparison_examples((given,)) == comparison_examples((given,), 1) == (given,)
+    with pytest.raises(InputError, match="2 examples asked for, the constitution holds 1"):
+        comparison_examples((given,), 2)
 
 
 def test_an_unknown_name_is_met_by_the_nearest_shipped_one() -> None:

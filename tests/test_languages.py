@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import csv
 import gzip
 import json
@@ -13,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.errors import InputError, MissingExtra
+from cai.errors import InputError
 from cai.languages import FEWEST_BYTES, _identifier, expected_language, known, language_of, wrong_language
 
 ENGLISH = "Talk to your neighbour first, and call the council if nothing changes."
@@ -123,21 +122,6 @@ def test_a_region_says_nothing(code: str, language: str) -> None:
 def test_an_unknown_language_is_an_error(code: str) -> None:
     with pytest.raises(InputError, match=f"language '{code}'.*ISO 639-1"):
         known(code)
-
-
-def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def absent(name: str, *rest: object) -> object:
-        if name.startswith("py3langid"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return real(name, *rest)  # type: ignore[arg-type]
-
-    _identifier.cache_clear()
-    monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(MissingExtra, match=r"py3langid.*\n.*\[train\]"):
-        language_of(ENGLISH)
-    assert not wrong_language(ENGLISH, None)
 
 
 def test_the_model_is_read_once_and_offline(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ SHOWN: dict[Step, dict[str, Any]] = {
     "respond": {"messages": ONE},
     "critique": {"messages": ONE, "few_shot": (), "response": "Go away", "principle": PRINCIPLE},
     "revise": {"messages": ONE, "few_shot": (), "response": "Go away", "principle": PRINCIPLE, "critique": "Rude"},
-    "compare": {"messages": ONE, "few_shot": (), "principle": PRINCIPLE, "a": "Yes", "b": "No"},
+    "compare": {"messages": ONE, "few_shot": (), "principle": PRINCIPLE, "opening": None, "a": "Yes", "b": "No"},
 }
 STEPS = tuple(SHOWN)
 QUOTED: dict[Step, tuple[str, ...]] = {
@@ -104,13 +104,13 @@ def turns(rendered: Rendered) -> list[tuple[str, str]]:
             "compare",
             {"messages": MANY},
             f"{QUESTION_TEXT}\n\nSystem: Be brief.\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Bye"
-            "\n\nWhich is kinder?\nOptions:\n (A) [[[Yes]]]\n (B) [[[No]]]\n\nThe answer is:",
+            "\n\n\nWhich is kinder? Options:\n (A) [[[Yes]]]\n (B) [[[No]]]\n\nThe answer is:",
         ),
         (
             "compare",
             {"few_shot": (COMPARISON,)},
-            f"{QUESTION_TEXT}\n\nHuman: EU\n\nEI\nOptions:\n (A) [[[E1]]]\n (B) [[[E2]]]\n\nThe answer is: (B)"
-            f"{QUESTION_TEXT}\n\nHuman: Hi\n\nWhich is kinder?\nOptions:\n (A) [[[Yes]]]\n (B) [[[No]]]"
+            f"{QUESTION_TEXT}\n\nHuman: EU\n\n\nEI Options:\n (A) [[[E1]]]\n (B) [[[E2]]]\n\nThe answer is: (B)"
+            f"{QUESTION_TEXT}\n\nHuman: Hi\n\n\nWhich is kinder? Options:\n (A) [[[Yes]]]\n (B) [[[No]]]"
             "\n\nThe answer is:",
         ),
     ],
@@ -181,6 +181,18 @@ def test_chats(step: Step, change: dict[str, Any], expected: list[tuple[str, str
     assert rendered.text == ""
     assert rendered.reply_start == ("The answer is:" if step == "compare" else "")
     assert rendered.stop == ()
+
+
+@pytest.mark.parametrize(
+    ("templates", "own"), [(CHAT, QUESTION_TURN), (TRANSCRIPT, QUESTION_TEXT.strip())], ids=["chat", "transcript"]
+)
+def test_an_opening_stands_in_place_of_the_question_s_own_first_sentence(templates: Templates, own: str) -> None:
+    plain, opened = (
+        templates.render("compare", **SHOWN["compare"] | {"few_shot": (COMPARISON,), "opening": opening})
+        for opening in (None, "Look at this {{ talk }}:")
+    )
+    before, after = (r.text or "\n".join(content for _, content in turns(r)) for r in (plain, opened))
+    assert before.count(own) == 2 and after == before.replace(own, "Look at this {{ talk }}:")
 
 
 @pytest.mark.parametrize("templates", [CHAT, TRANSCRIPT], ids=["chat", "transcript"])

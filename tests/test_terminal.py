@@ -42,9 +42,13 @@ def test_no_control_character_reaches_the_terminal(text: str, shown: str) -> Non
         ("All gone.", "", "[-All gone.-]"),
         ("", "", ""),
         # A word that two sentences happen to share is no part of the one that stayed.
-        ("You can hit them hard now", "You can ask them kindly now", "You can [-hit them hard-] {+ask them kindly+} now"),
+        (
+            "You can hit them hard now",
+            "You can ask them kindly now",
+            "You can [-hit them hard-] {+ask them kindly+} now",
+        ),
         ("你打他", "你问他", "你[-打-]{+问+}他"),
-        ("go  away\x1b[2J", "go  home", "go  [-away\ufffd[2J-] {+home+}"),
+        ("go  away\x1b[2J", "go  home", "go  [-away\ufffd[2J-]  {+home+}"),
     ],
 )
 def test_changes_are_marked_word_by_word(before: str, after: str, marked: str) -> None:

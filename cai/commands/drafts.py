@@ -126,6 +126,7 @@ def _parent(extends: str | None, to: Path) -> dict[str, Any]:
         "extended": parent.name,
         "inherited": textwrap.wrap(", ".join(ids), 100, break_long_words=False, break_on_hyphens=False),
         "first": ids[0],
+        "last": ids[-1],
     }
 
 

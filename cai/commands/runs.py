@@ -65,9 +65,20 @@ def show_plan(console: Console, name: str, overrides: list[str], runs: Path) -> 
     console.print(f"memory: {_size(memory_needed(material))}")
     beside = _size(checkpoints_needed(material))
     console.print(f"disk: {_size(total_disk)} more, and {beside} while training; {_size(free_bytes(runs))} free")
+    for line in _parts(recipe):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _parts(recipe: Recipe) -> list[str]:
+    """Which model plays which part of the paper's, and through what it is asked."""
+    lines = []
     for part, model in recipe.models:
-        asked = recipe.engine_of(model).type
-        console.print(f"{part}: {model.model}, engine: {asked}", highlight=False, markup=False, soft_wrap=True)
+        role = type(recipe.models).model_fields[part].description
+        same = [other for other, one in recipe.models if one == model and other != part]
+        shared = f", the same as {', '.join(same)}" if same else ""
+        asked = f"engine: {recipe.engine_of(model).type}, dialect: {model.dialect}{shared}"
+        lines.append(f"{part}: {model.model}, {asked}. {role}")
+    return lines
 
 
 def show_run(console: Console, name: str, runs: Path) -> None:

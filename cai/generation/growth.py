@@ -11,7 +11,7 @@ from functools import partial
 
 from cai.engines.base import Speaker
 from cai.errors import EngineError
-from cai.generation.checks import REASONS, Sieve
+from cai.generation.checks import REASONS, Reason, Sieve
 from cai.generation.files import Asked, Candidate, PromptFiles
 from cai.generation.replies import Entry, entries
 from cai.generation.requests import Requests, in_order
@@ -20,6 +20,8 @@ from cai.records import Completion
 
 HOPELESS = 200
 """Candidates in a row, none of them new, after which nothing more is expected. A reply without any counts as one."""
+EXPECTED = 4
+"""New prompts in a reply, guessed before the first has come."""
 DEAD = 16
 """Requests that failed in a row, after which an engine is taken for dead."""
 
@@ -31,7 +33,7 @@ class Tally:
     asked: int = 0
     failed: int = 0
     candidates: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[Reason] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, requests: Iterable[Asked]) -> Tally:
@@ -57,8 +59,8 @@ class Tally:
         """As in `asked 40 times: 312 candidates, 200 new`, and a line for each reason why others are not."""
         failed = f" ({self.failed} failed)" if self.failed else ""
         head = f"asked {self.asked:,} times{failed}: {self.candidates:,} candidates, {self.new:,} new"
-        reasons = [(self.dropped[reason], reason) for reason in REASONS if self.dropped[reason]]
-        return [head, *(f"  {count:,} {reason}: {REASONS[reason]}" for count, reason in reasons)]
+        counts = [(self.dropped[reason], reason, why) for reason, why in REASONS.items()]
+        return [head, *(f"  {count:,} {reason}: {why}" for count, reason, why in counts if count)]
 
 
 class Growth:
@@ -89,8 +91,8 @@ class Growth:
 
         def in_flight() -> int:
             """As many as the missing prompts will take, by what each request has given so far."""
-            requests_a_prompt = max(1, self.tally.asked - asked) / max(1, self.tally.new - new)
-            return min(speaker.engine.concurrency, math.ceil(self.missing * requests_a_prompt))
+            a_request = (self.tally.new - new + EXPECTED) / (self.tally.asked - asked + 1)
+            return min(speaker.engine.concurrency, math.ceil(self.missing / a_request))
 
         async with aclosing(in_order(partial(requests.ask, speaker), asked, in_flight)) as replies:
             while self.missing:

@@ -66,16 +66,15 @@ def by_round(scores: Sequence[RoundScore], resamples: int) -> Plot:
     """The preference-model score of each revision round, as Bai et al. 2022, Fig. 5."""
     title = "Preference-model score by revision round"
     finite = Counter(score.round for score in scores if math.isfinite(score.reward))
+    counts = _counts([finite[round_] for round_ in sorted(finite)])
     caption = (
-        f"Mean over chains; n = {_counts([finite[round_] for round_ in sorted(finite)])} answers a round. Bars: 95 % bootstrap interval of the mean. As Bai et "
-        "al. 2022, Fig. 5. The score is that of this run's own preference model."
+        f"Mean over chains; n = {counts} answers a round. Bars: 95 % bootstrap interval of the mean. As Bai et al. "
+        "2022, Fig. 5. The score is that of this run's own preference model."
     )
     return by_rounds(title, {"": scores}, "", caption, resamples)
 
 
-def by_rounds(
-    title: str, lines: Mapping[str, Sequence[RoundScore]], own: str, caption: str, resamples: int
-) -> Plot:
+def by_rounds(title: str, lines: Mapping[str, Sequence[RoundScore]], own: str, caption: str, resamples: int) -> Plot:
     """The scores of several kinds of chains by round, the kind `own` in a colour of its own."""
     points = {name: found for name, scores in lines.items() if (found := _by_round(scores, resamples))}
     if not points:

@@ -24,8 +24,8 @@ from cai.records import Comparison, Distilled, Measurement, Revision, RoundScore
 from cai.stages import plots
 from cai.stages.ablate import drawable
 from cai.stages.report_caveats import Fact, caveats, judge_facts, parameters_text
-from cai.stages.report_effects import HEADINGS, TableRow, percent, sentences, table
 from cai.stages.report_distill import distill_examples, distill_facts
+from cai.stages.report_effects import HEADINGS, TableRow, percent, sentences, table
 from cai.stages.report_excerpts import Transcript, chains, examples, principle_use, spread, visible
 from cai.stages.report_flags import STEPS, chain_facts, flag_table
 from cai.stages.report_rounds import Contrast, carried, contrasts, draw, said
@@ -148,16 +148,18 @@ def _contrasts(findings: Findings) -> list[Contrast]:
     if not findings.ablated:
         return []
     scores = [*findings.round_scores, *findings.ablated_scores]
-    able = drawable(findings.recipe.revise, findings.constitution)
-    return contrasts(findings.revisions, findings.ablated, scores, len(able))
+    config = findings.recipe.revise
+    able = drawable(config, findings.constitution)
+    return contrasts(findings.revisions, findings.ablated, scores, config.rounds, len(able))
 
 
 def _plots(
     findings: Findings, rows: Sequence[TableRow], changed: Sequence[Contrast], resamples: int
 ) -> dict[str, list[plots.Plot]]:
+    rounds = findings.recipe.revise.rounds
     return {
         "judge": [plots.seats(findings.comparisons), plots.labels(findings.comparisons)],
-        "rounds": [plots.by_round(carried(findings.revisions, findings.round_scores), resamples)],
+        "rounds": [plots.by_round(carried(findings.revisions, findings.round_scores, rounds), resamples)],
         "ablated": [draw(contrast, resamples) for contrast in changed],
         "training": _curves(findings),
         "models": [plots.by_model(rows)],
@@ -200,13 +202,19 @@ def _counts(findings: Findings, transcripts: Sequence[Transcript]) -> list[Fact]
     ]
     kept += [Fact("ablated rounds", str(len(findings.ablated)), "train nothing")] if findings.ablated else []
     kept += [Fact("scores not finite", str(broken), "left out of every mean")] if broken else []
-    return kept + [Fact(name, str(count), "dropped") for name, count in findings.dropped.items()]
+    return kept + [Fact(name, str(count), _why(name)) for name, count in findings.dropped.items()]
+
+
+def _why(name: str) -> str:
+    """What became of what `findings.dropped` counts under a name; one that ends in a flag says what that means."""
+    meanings = [meaning for flag, meaning in FLAGS.items() if name.endswith(f", {flag}")]
+    return f"dropped: {meanings[0]}" if meanings else "dropped"
 
 
 def _html() -> jinja2.Environment:
     environment = _environment(_shown, autoescape=True)
     environment.filters |= {"svg": Markup, "flags": answer_flags, "probability": probability_of_a, "percent": percent}
-    environment.filters |= {"prose": _unbroken, "finite": math.isfinite}
+    environment.filters |= {"prose": _unbroken, "finite": math.isfinite, "number": _number}
     return environment
 
 
@@ -231,6 +239,11 @@ def _environment(finalize: Any, autoescape: bool) -> jinja2.Environment:
 def _shown(value: Any) -> Any:
     """Before HTML's own escaping, which Jinja does."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _number(value: float, digits: int) -> str:
+    """Without the sign of a zero."""
+    return f"{value:z.{digits}f}"
 
 
 def _unbroken(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cai.config import SelectionConfig
 from cai.records import Distilled
 from cai.stages.report_caveats import Fact
-from cai.stages.report_effects import finite_mean
+from cai.stages.report_effects import finite_mean, signed
 from cai.stages.report_excerpts import spread
 from cai.stages.report_flags import share
 
@@ -21,12 +21,14 @@ def distill_facts(distilled: Sequence[Distilled], rule: SelectionConfig, resampl
     rose = [one for one in distilled if one.gain > 0]
     clean = [one for one in rose if one.guarded.text and not set(one.flags) & set(rule.drop)]
     gain = finite_mean([one.gain for one in sorted(distilled, key=lambda one: one.id)], resamples)
-    mean = f"{gain.value:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})" if gain else "not measured"
+    mean = (
+        "{} ({} to {})".format(*(signed(x, 2) for x in (gain.value, gain.low, gain.high))) if gain else "not measured"
+    )
     return [
-        Fact("prompts asked", str(len(distilled)), "each with and without the preamble"),
-        Fact("score rose", share(len(rose), len(distilled)), "only these answers may be learned"),
-        Fact("mean gain", mean, "score under the preamble less that without, log-odds, over all prompts"),
-        Fact("left to learn", str(len(clean)), "of those that rose, the ones without a flag that `select` drops"),
+        Fact("Prompts asked", str(len(distilled)), "each with and without the preamble"),
+        Fact("Score rose", share(len(rose), len(distilled)), "only these answers may be learned"),
+        Fact("Mean gain", mean, "score under the preamble less that without, log-odds, over all prompts"),
+        Fact("Left to learn", str(len(clean)), "of those that rose, the ones without a flag that this recipe drops"),
     ]
 
 

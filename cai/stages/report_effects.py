@@ -168,7 +168,7 @@ def _by_model(measurements: Sequence[Measurement], kind: Kind) -> dict[str, dict
     return {model: {item.prompt.id: item for item in chosen if item.model == model} for model in present}
 
 
-def statement(later: str, earlier: str, kind: Kind, found: Sequence[Difference]) -> str:
+def statement(later: str, earlier: str, kind: str, found: Sequence[Difference]) -> str:
     """Differences between two kinds of answers to the same prompts, in words; no more than the intervals allow."""
     n = found[0].estimate.n
     start = f"{later} against {earlier}, {n} {kind} prompt{'s' if n != 1 else ''}"
@@ -188,7 +188,7 @@ def _shown(difference: Difference) -> str:
 
 
 def _interval(difference: Difference) -> str:
-    low, high = (_signed(bound, _digits(difference)) for bound in (difference.estimate.low, difference.estimate.high))
+    low, high = (signed(bound, _digits(difference)) for bound in (difference.estimate.low, difference.estimate.high))
     return f"{low} to {high}{difference.metric.unit}"
 
 
@@ -205,7 +205,8 @@ def _text(estimate: Estimate | None, digits: int) -> str:
     return "-" if estimate is None else to_text(estimate, digits)
 
 
-def _signed(value: float, digits: int) -> str:
+def signed(value: float, digits: int) -> str:
+    """As in `+0.20`; a plain 0 where nothing is left of it."""
     rounded = round(value, digits)
     return f"{rounded:+.{digits}f}" if rounded else "0"
 

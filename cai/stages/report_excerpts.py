@@ -45,8 +45,11 @@ class Transcript:
 
 @dataclass(frozen=True)
 class PrincipleUse:
-    """What came of a principle: its revisions and comparisons, and of the revisions the share of words that they
-    changed, how they moved the score, both on average, and the share that carries a flag."""
+    """What came of a principle: its revisions and comparisons.
+
+    Of the revisions, `edited` is the mean share of words that they changed, `change` how far they moved the score on
+    average, and `flagged` the share that carries a flag.
+    """
 
     principle: Principle
     revisions: int

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cai.config import ReviseConfig
-from cai.hygiene import FLAGS
+from cai.hygiene import FLAGS, Flag
 from cai.records import Revision
 from cai.stages.report_caveats import Fact
 from cai.stages.report_effects import percent
@@ -52,7 +52,7 @@ def chain_facts(revisions: Sequence[Revision], config: ReviseConfig) -> list[Fac
         counts = Counter(one.round for one in stopped)
         where = ", ".join(f"{counts[round_]} in round {round_}" for round_ in sorted(counts)) or "none"
         meaning = f"P(nothing to change) above {config.stop:g}; the chain ends and keeps its answer: {where}"
-        facts.append(Fact("rounds that found nothing to change", share(len(stopped), len(asked)), meaning))
+        facts.append(Fact("Rounds that found nothing to change", share(len(stopped), len(asked)), meaning))
     return facts
 
 
@@ -70,15 +70,15 @@ def _by_step(revisions: Sequence[Revision]) -> tuple[list[tuple[str, ...]], ...]
     return first, critiques, [one.flags for one in asked if one.round]
 
 
-def _row(flag: str, counts: Sequence[Counter[str]], replies: Sequence[int]) -> FlagRow:
+def _row(flag: Flag, counts: Sequence[Counter[str]], replies: Sequence[int]) -> FlagRow:
     found = tuple(count[flag] for count in counts)
     shares = (rate(count, n) if count else None for count, n in zip(found, replies, strict=True))
-    return FlagRow(flag, dict(FLAGS)[flag], found, tuple(shares))
+    return FlagRow(flag, FLAGS[flag], found, tuple(shares))
 
 
 def _asked_again(revisions: Sequence[Revision], config: ReviseConfig) -> list[Fact]:
     facts = []
-    for step, name in (("critique", "critiques"), ("revision", "revisions")):
+    for step, name in (("critique", "Critiques"), ("revision", "Revisions")):
         replies = [
             (one.critique_flags if step == "critique" else one.flags, sum(a.step == step for a in one.attempts))
             for one in revisions
@@ -86,6 +86,8 @@ def _asked_again(revisions: Sequence[Revision], config: ReviseConfig) -> list[Fa
         ]
         again = [(flags, attempts) for flags, attempts in replies if attempts]
         kept = sum(bool(set(flags) & set(config.resample.flags)) for flags, _ in again)
-        meaning = f"{sum(attempts for _, attempts in again)} replies set aside; {kept} still flagged at the last attempt"
+        meaning = (
+            f"{sum(attempts for _, attempts in again)} replies set aside; {kept} still flagged at the last attempt"
+        )
         facts += [Fact(f"{name} asked for again", share(len(again), len(replies)), meaning)] if replies else []
     return facts

@@ -11,6 +11,7 @@ from cai.records import Revision, RoundScore
 from cai.stages import plots
 from cai.stages.ablate import DIRECT, name_of
 from cai.stages.report_effects import SCORE, Difference, statement
+from cai.stages.revise import STOPPED
 from cai.stats import paired_difference
 
 Chain = tuple[str, int]
@@ -33,40 +34,46 @@ class Contrast:
     source: str
 
 
-def tracks(revisions: Sequence[Revision], scores: Sequence[RoundScore]) -> dict[Chain, Track]:
-    """The scores of every chain up to the first round without one; a chain that ended early keeps its last answer's."""
+def tracks(revisions: Sequence[Revision], scores: Sequence[RoundScore], rounds: int) -> dict[Chain, Track]:
+    """The scores of every chain up to the first round without one.
+
+    A chain that ended since there was nothing to change keeps its answer, and so its score, to the last of `rounds`.
+    """
     rewards = {score.id: score.reward for score in scores}
-    last = max((one.round for one in revisions), default=0)
     chains: dict[Chain, list[Revision]] = {}
     for revision in sorted(revisions, key=lambda one: (one.prompt.id, one.sample, one.round)):
         chains.setdefault((revision.prompt.id, revision.sample), []).append(revision)
-    return {chain: _track(rounds, rewards, last) for chain, rounds in chains.items()}
+    return {chain: _track(made, rewards, rounds) for chain, made in chains.items()}
 
 
-def carried(revisions: Sequence[Revision], scores: Sequence[RoundScore]) -> list[RoundScore]:
+def carried(revisions: Sequence[Revision], scores: Sequence[RoundScore], rounds: int) -> list[RoundScore]:
     """A score for every round of every chain, those after its early end included."""
-    return _scores(tracks(revisions, scores))
+    return _scores(tracks(revisions, scores, rounds))
 
 
 def contrasts(
-    revisions: Sequence[Revision], ablated: Sequence[Revision], scores: Sequence[RoundScore], drawn: int
+    revisions: Sequence[Revision],
+    ablated: Sequence[Revision],
+    scores: Sequence[RoundScore],
+    rounds: int,
+    drawn: int,
 ) -> list[Contrast]:
     """How many principles there are (Bai et al. 2022, Fig. 6), and critiques or none (Fig. 7), where they were ablated.
 
-    `drawn`: the principles that the run's own chains can draw.
+    `drawn`: the principles that the run's own chains can draw. Only chains that every kind completed count.
     """
     first = [one for one in revisions if one.round == 0]
-    own = tracks(revisions, scores)
-    made = {name: [one for one in ablated if one.variant == name] for name in {one.variant for one in ablated}}
-    found = {name: tracks([*first, *rounds], scores) for name, rounds in made.items()}
+    own = tracks(revisions, scores, rounds)
+    names = {one.variant for one in ablated}
+    found = {name: tracks([*first, *_of(name, ablated)], scores, rounds) for name in names}
     fewer = {_principles(count): found[name_of(count)] for count in range(1, drawn) if name_of(count) in found}
     direct = {"direct": found[DIRECT]} if DIRECT in found else {}
     every, critiqued = f"all {drawn} principles", "critiqued"
     asked = [
-        Contrast("Score by round and number of principles", {**fewer, every: own}, every, "Fig. 6"),
-        Contrast("Score by round, with and without critiques", {critiqued: own, **direct}, critiqued, "Fig. 7"),
+        ("Score by round and number of principles", {**fewer, every: own}, every, "Fig. 6"),
+        ("Score by round, with and without critiques", {critiqued: own, **direct}, critiqued, "Fig. 7"),
     ]
-    return [_whole(one) for one in asked if len(one.tracks) > 1]
+    return [Contrast(name, _shared(kinds, rounds), *rest) for name, kinds, *rest in asked if len(kinds) > 1]
 
 
 def draw(contrast: Contrast, resamples: int) -> plots.Plot:
@@ -86,26 +93,28 @@ def said(contrast: Contrast, resamples: int) -> list[str]:
     return [_said(contrast, own, name, found, resamples) for name, found in others.items() if found]
 
 
+def _of(variant: str, ablated: Sequence[Revision]) -> list[Revision]:
+    return [one for one in ablated if one.variant == variant]
+
+
 def _principles(count: int) -> str:
     return f"{count} principle{'s' if count > 1 else ''}"
 
 
-def _track(rounds: Sequence[Revision], rewards: Mapping[str, float], last: int) -> Track:
-    scored = [rewards[one.id] for one in takewhile(lambda one: one.id in rewards, rounds)]
-    ended = len(scored) == len(rounds) and "stopped" in rounds[-1].flags
-    return tuple(scored + scored[-1:] * (last + 1 - len(scored) if ended else 0))
+def _track(made: Sequence[Revision], rewards: Mapping[str, float], rounds: int) -> Track:
+    scored = [rewards[one.id] for one in takewhile(lambda one: one.id in rewards, made)]
+    ended = len(scored) == len(made) and STOPPED in made[-1].flags
+    return tuple(scored + scored[-1:] * (rounds + 1 - len(scored) if ended else 0))
 
 
-def _whole(contrast: Contrast) -> Contrast:
-    """Only the chains that every kind completed with finite scores."""
-    longest = max(len(track) for found in contrast.tracks.values() for track in found.values())
-
-    def whole(found: Mapping[Chain, Track]) -> set[Chain]:
-        return {at for at, track in found.items() if len(track) == longest and all(map(math.isfinite, track))}
-
-    shared = sorted(set.intersection(*(whole(found) for found in contrast.tracks.values())))
-    kept = {name: {at: found[at] for at in shared} for name, found in contrast.tracks.items()}
-    return Contrast(contrast.title, kept, contrast.against, contrast.source)
+def _shared(kinds: Mapping[str, Mapping[Chain, Track]], rounds: int) -> dict[str, dict[Chain, Track]]:
+    """The chains that every kind completed with finite scores."""
+    whole = [
+        {chain for chain, track in found.items() if len(track) == rounds + 1 and all(map(math.isfinite, track))}
+        for found in kinds.values()
+    ]
+    shared = sorted(set.intersection(*whole))
+    return {name: {chain: found[chain] for chain in shared} for name, found in kinds.items()}
 
 
 def _scores(found: Mapping[Chain, Track]) -> list[RoundScore]:
@@ -120,13 +129,14 @@ def _said(
     contrast: Contrast, own: Mapping[Chain, Track], name: str, found: Mapping[Chain, Track], resamples: int
 ) -> str:
     ours, theirs = _by_prompt(own), _by_prompt(found)
-    pairs = [(ours[prompt], theirs[prompt]) for prompt in ours]
-    estimate = paired_difference(*zip(*pairs, strict=True), resamples=resamples)
-    difference = Difference(SCORE, estimate, sum(one != other for one, other in pairs))
+    estimate = paired_difference(list(ours.values()), list(theirs.values()), resamples=resamples)
+    difference = Difference(SCORE, estimate, sum(ours[prompt] != theirs[prompt] for prompt in ours))
     last = max(map(len, own.values())) - 1
     if name == "direct":
         return statement(f"Critiqued revisions of round {last}", "direct ones", "harmful", [difference])
-    return statement(f"Revisions of round {last} under {contrast.against}", f"those under {name}", "harmful", [difference])
+    return statement(
+        f"Revisions of round {last} under {contrast.against}", f"those under {name}", "harmful", [difference]
+    )
 
 
 def _by_prompt(found: Mapping[Chain, Track]) -> dict[str, float]:

@@ -9,7 +9,7 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "paper"
 TALK = "\n\nHuman: Hi\n\nAssistant: Go  away.\n\nHuman: Why?\n\nAssistant: Because."
 ASKED = "\n\nCritiqueRequest: What is rude?\n\nCritique: All of it.\n\nRevisionRequest: Mend it.\n\nRevision: Sorry!"
 THOUGHTS = (
-    "Human: Read this talk of a person (H) and a machine (A):\n\nH: Hi\n\nA:  Yes?\n\nH: Help me\n\n{}\n (A) [[[No.]]]\n"
+    "Human: Read a talk of a person (H) and a machine (A):\n\nH: Hi\n\nA:  Yes?\n\nH: Help me\n\n{}\n (A) [[[No.]]]\n"
     " (B) [[[Sure.\n\nHow?]]]\n\nAssistant: Think about it:\n(A) helps nobody.\n\nHuman:\nSo it is: (B)"
 )
 PLAIN = THOUGHTS.replace("a person (H) and a machine (A)", "a person and a machine").replace("it:\n(A)", "it: (A)")
@@ -35,9 +35,12 @@ FILES: dict[str, Any] = {
             "incorrects": ["No"],
         },
     ],
-    "RLMadisonPrecogFewShotPrompts.json": [{"prompt": f"\n\n{THOUGHTS}"}, {"prompt": f"\n{THOUGHTS}"}, {"prompt": PLAIN}],
+    "RLMadisonPrecogFewShotPrompts.json": [
+        {"prompt": f"\n\n{THOUGHTS}"},
+        {"prompt": f"\n{THOUGHTS}"},
+        {"prompt": PLAIN},
+    ],
 }
-
 
 
 def write_folder(folder: Path, files: dict[str, Any]) -> Path:

@@ -65,7 +65,7 @@ def test_the_instructions_become_two_constitutions_and_one_that_extends_them(rel
         ("comparison1", None, None, "Choose “the wiser” one."),
     ]
     assert whole.principles == supervised.principles + judged.principles
-    assert whole.opening == judged.opening == "Read this talk of a person and a machine:"
+    assert whole.opening == judged.opening == "Read a talk of a person and a machine:"
     assert (whole.few_shot.revision, whole.few_shot.comparison) == (
         "few_shot/critique_revision.yaml",
         "few_shot/comparison.yaml",
@@ -101,7 +101,11 @@ def test_worked_thoughts_are_alike_whatever_stands_before_them(released: Path, t
     imported(released, tmp_path / "to")
     first, second, third = reasoning_examples(str(tmp_path / "to" / "few_shot" / "comparison_cot.yaml"))
     assert first.model_copy(update={"id": "example1"}) == second
-    assert [said(message) for message in first.messages] == [("user", "Hi"), ("assistant", " Yes?"), ("user", "Help me")]
+    assert [said(message) for message in first.messages] == [
+        ("user", "Hi"),
+        ("assistant", " Yes?"),
+        ("user", "Help me"),
+    ]
     assert (first.a, first.b, first.answer, first.instruction) == ("No.", "Sure.\n\nHow?", "B", None)
     assert (first.thoughts, third.thoughts) == ("\n(A) helps nobody.", "(A) helps nobody.")
 
@@ -165,9 +169,13 @@ def test_every_file_says_what_it_was_made_from(released: Path, tmp_path: Path) -
         (
             SL,
             lambda d: {"a": {**d["harmful0"], "edit_request": "Mend it."}},
-            r"a\.edit_request: expected text between '\\n\\nRevisionRequest: ' and '\\n\\nRevision:', found 'Mend it\.'",
+            r"a\.edit_request: expected text between '\\n\\nRevisionRequest: ' and '.*', found 'Mend it\.'",
         ),
-        (SL, lambda d: {"a": {**d["harmful0"], "edit_request": "\n\nRevisionRequest:  \n\nRevision:"}}, "expected text"),
+        (
+            SL,
+            lambda d: {"a": {**d["harmful0"], "edit_request": "\n\nRevisionRequest:  \n\nRevision:"}},
+            "expected text",
+        ),
         (RL, lambda d: [3], rf"{RL}: 0: input should be a valid string \(found 3\)"),
         (RL, lambda d: ["Which? Options:"], rf"{RL}: 0: expected text between '\\n' and ' Options:', found 'Which"),
         (SHOTS, lambda d: ["Human: hi"], rf"{SHOTS}: 0: expected text that begins '\\n\\nHuman: ', found"),
@@ -230,15 +238,15 @@ def test_the_released_files_become_sixteen_and_sixteen_principles(data: Path, tm
     assert [p.id for p in whole.able("revision")] == [f"harmful{number}" for number in range(16)]
     assert [p.id for p in whole.able("comparison")] == [f"comparison{number}" for number in range(16)]
     texts = {p.id: p for p in whole.principles}
-    assert "precedings response" in str(texts["harmful3"].critique)
+    assert "precedings" in str(texts["harmful3"].critique)
     assert "controversal" in str(texts["harmful10"].critique)
-    assert "overly-reactive of accusatory" in str(texts["comparison3"].comparison)
+    assert "reactive of accusatory" in str(texts["comparison3"].comparison)
     examples = revision_examples(str(tmp_path / "to" / "few_shot" / "critique_revision.yaml"))
     assert [e.id for e in examples if e.revision == e.messages[-1].content] == ["example2", "example3"]
     assert not any(e.revision.endswith("Human:") for e in examples)
     thoughts = reasoning_examples(str(tmp_path / "to" / "few_shot" / "comparison_cot.yaml"))
     assert "".join(e.answer for e in thoughts) == "BBABAB"
-    assert thoughts[0].messages[1].content.startswith(" I’m really sorry")
+    assert thoughts[0].messages[1].content.startswith(" I\u2019m ")
 
 
 def test_the_opening_is_the_one_that_names_no_letters(data: Path, tmp_path: Path) -> None:
@@ -312,7 +320,9 @@ turns = st.lists(word, min_size=1, max_size=5)
 
 
 def talk(contents: list[str]) -> tuple[Message, ...]:
-    return tuple(Message(role="assistant" if number % 2 else "user", content=one) for number, one in enumerate(contents))
+    return tuple(
+        Message(role="assistant" if number % 2 else "user", content=one) for number, one in enumerate(contents)
+    )
 
 
 revisions = st.builds(
@@ -339,12 +349,14 @@ supervised = st.lists(st.tuples(word, word), min_size=1, max_size=3)
 def bundle(
     pairs: list[tuple[str, str]], choices: list[str], shown: list[RevisionExample], judged: list[ComparisonExample]
 ) -> Bundle:
-    principles = [Principle.model_validate({"id": f"s{n}", "critique": c, "revision": r}) for n, (c, r) in enumerate(pairs)]
+    principles = [
+        Principle.model_validate({"id": f"s{n}", "critique": c, "revision": r}) for n, (c, r) in enumerate(pairs)
+    ]
     principles += [
         Principle.model_validate({"id": f"comparison{number}", "comparison": one}) for number, one in enumerate(choices)
     ]
     return Bundle(
-        Constitution(name="c", principles=tuple(principles)),
+        Constitution.model_validate({"name": "c", "principles": principles}),
         tuple(one.model_copy(update={"id": f"example{number}"}) for number, one in enumerate(shown)),
         tuple(one.model_copy(update={"id": f"example{number}"}) for number, one in enumerate(judged)),
     )
@@ -400,9 +412,7 @@ def test_all_that_the_form_drops_is_told() -> None:
             ],
         }
     )
-    seated = ComparisonExample(
-        id="one", tags=("t",), messages=talk(["a"]), instruction="i", a="x", b="y", answer="B"
-    )
+    seated = ComparisonExample(id="one", tags=("t",), messages=talk(["a"]), instruction="i", a="x", b="y", answer="B")
     exported = write_paper(Bundle(rules, (), (seated,)))
     assert exported.files[PAIRS] == [{"prompt": "\n\nHuman: a\n\nAssistant:", "corrects": ["y"], "incorrects": ["x"]}]
     assert list(exported.lost) == [

@@ -31,7 +31,7 @@ TRANSCRIPT = Templates("transcript")
 SINGLE = ("Why is the sky blue?",)
 MULTI = ("Hi  there ", " Hello! What can I do?\n\n- list", "Tell me\n\nabout “tea”.")
 ANSWER, CRITIQUE = "It is  what it is.\n\nReally.", "It says [[little]] & nothing < more."
-CHOICES = "Sure:\n\n1. no\n2. yes", "I’d rather not…"
+CHOICES = "Sure:\n\n1. no\n2. yes", "I\u2019d rather not…"
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,7 @@ def ours(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Ours:
     import_constitution(Console(file=io.StringIO()), "paper", data, folder / "to")
     rules = load_constitution(str(folder / "to" / "paper.yaml"))
     shown, beside = rules.few_shot, folder / "to"
-    return Ours(
-        rules, revision_examples(shown.revision, 5, beside), comparison_examples(shown.comparison, 5, beside)
-    )
+    return Ours(rules, revision_examples(shown.revision, 5, beside), comparison_examples(shown.comparison, 5, beside))
 
 
 def released(data: Path, name: str) -> Any:
@@ -68,7 +66,9 @@ def transcript(contents: Sequence[str]) -> str:
 @pytest.mark.parametrize("asked", [SINGLE, MULTI], ids=["one turn", "three turns"])
 @pytest.mark.parametrize("shots", [0, 5])
 def test_critiques_and_revisions(data: Path, ours: Ours, asked: tuple[str, ...], shots: int) -> None:
-    examples = "".join(one.removesuffix("\n\nHuman:") for one in released(data, "CritiqueRevisionFewShotPrompts")[:shots])
+    examples = "".join(
+        one.removesuffix("\n\nHuman:") for one in released(data, "CritiqueRevisionFewShotPrompts")[:shots]
+    )
     instructions = released(data, "CritiqueRevisionInstructions")
     principles = {one.id: one for one in ours.rules.able("revision")}
     assert list(principles) == list(instructions) and len(instructions) == 16

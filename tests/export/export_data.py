@@ -44,12 +44,13 @@ def prompt(name: str, kind: Kind = "harmful", system: str = "") -> Prompt:
 
 def revision(asked: Prompt, round_: int, **changes: Any) -> Revision:
     own: dict[str, Any] = {"principles": ("kind",), "critique": completion("A critique.")} if round_ else {}
-    given = {"id": f"{asked.id}/{round_}", "prompt": asked, "round": round_, "critique": None}
+    given: dict[str, Any] = {"id": f"{asked.id}/{round_}", "prompt": asked, "round": round_, "critique": None}
     return Revision(**given | {"response": completion(f"Round {round_}.")} | own | changes)
 
 
 def answer(asked: Prompt, text: str = "Helpful.", **changes: Any) -> Answer:
-    return Answer(**{"id": asked.id, "prompt": asked, "response": completion(text)} | changes)
+    given: dict[str, Any] = {"id": asked.id, "prompt": asked, "response": completion(text)}
+    return Answer(**given | changes)
 
 
 def distilled(asked: Prompt, gain: float) -> Distilled:
@@ -76,7 +77,13 @@ def unread(asked: Prompt, state: Any) -> Comparison:
 
 
 def measurement(asked: Prompt, model: str = "base") -> Measurement:
-    given = {"id": f"{model}/{asked.id}", "model": model, "prompt": asked, "response": completion(), "reward": 0.0}
+    given: dict[str, Any] = {
+        "id": f"{model}/{asked.id}",
+        "model": model,
+        "prompt": asked,
+        "response": completion(),
+        "reward": 0.0,
+    }
     return Measurement(**given, kl_base=0.0, kl_sl=None, refusal=False, evasive=False, words=2)
 
 

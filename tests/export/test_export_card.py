@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from cai.identity import digest, identity_of
 from cai.records import Record
 
 
-def card(root: Path, found: dict[str, list[Record]] | None = None, settings: Recipe | None = None, **given: Any) -> str:
+def card(
+    root: Path, found: Mapping[str, Sequence[Record]] | None = None, settings: Recipe | None = None, **given: Any
+) -> str:
     run = stored(root / "runs", records() if found is None else found, settings=settings, **given)
     export_to(open_source(run), root / "out")
     return (root / "out" / "README.md").read_text("utf-8")
@@ -88,7 +91,7 @@ def test_it_measures_no_judge_where_none_was_asked(tmp_path: Path) -> None:
 
 def test_nothing_that_a_model_wrote_is_in_it(tmp_path: Path) -> None:
     chain = [revision(prompt("PROMPT"), round_, response=completion("REPLY"), critique=None) for round_ in range(3)]
-    text = card(tmp_path, {"respond": [answer(prompt("PROMPT", "helpful"), "REPLY")], "revise": [*chain]})
+    text = card(tmp_path, {"respond": [answer(prompt("PROMPT", "helpful"), "REPLY")], "revise": chain})
     assert "REPLY" not in text and "PROMPT" not in text
 
 

@@ -44,7 +44,7 @@ class Hub:
     def hf_hub_download(self, repo_id: str, filename: str, *, repo_type: str, local_dir: Path) -> str:
         self._called("hf_hub_download", repo_type=repo_type)
         local_dir.mkdir(parents=True, exist_ok=True)
-        return shutil.copy(self.root / repo_id / filename, local_dir / filename)
+        return str(shutil.copy(self.root / repo_id / filename, local_dir / filename))
 
     def upload_folder(
         self, *, repo_id: str, folder_path: Path, repo_type: str, commit_message: str, delete_patterns: list[str] | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return exported(root, records())
 
 
-def exported(root: Path, found: dict[str, list[Record]], **changes: Any) -> Path:
+def exported(root: Path, found: Mapping[str, Sequence[Record]], **changes: Any) -> Path:
     run = stored(root / "runs", found, settings=recipe(**changes))
     export_to(open_source(run), root / "out")
     return root / "out"
@@ -99,7 +100,7 @@ def test_used_and_copies_are_what_the_recipe_selects(tmp_path: Path, rule: dict[
     answers = [answer(prompt(f"h{place}", "helpful"), texts[place % 3 > 0]) for place in range(7)]
     settings = recipe(select=rule, seed=3)
     chosen = [row.id for row in select(revisions, answers, [], settings.select, 3).rows]
-    folder = exported(tmp_path, {"respond": [*answers], "revise": [*revisions]}, select=rule, seed=3)
+    folder = exported(tmp_path, {"respond": answers, "revise": revisions}, select=rule, seed=3)
     counted = {row["prompt_id"] + (f"/{row['round']}" if row["round"] else ""): row for row in load(folder, "sl")}
     assert {name: row["copies"] for name, row in counted.items() if row["used"]} == {
         name: chosen.count(name) for name in chosen
@@ -111,7 +112,7 @@ def test_used_and_copies_are_what_the_recipe_selects(tmp_path: Path, rule: dict[
 def test_distilled_answers_are_rows_of_sl(tmp_path: Path) -> None:
     rows = [distilled(prompt("better"), 1.0), distilled(prompt("worse"), -1.0)]
     settings = {"distill": {"preference_model": "anything"}}
-    folder = exported(tmp_path, {"respond": [], "revise": [], "distill": [*rows]}, **settings)
+    folder = exported(tmp_path, {"respond": [], "revise": [], "distill": rows}, **settings)
     found = load(folder, "sl")
     assert [(row["stage"], row["used"], row["messages"][-1]["content"]) for row in found] == [
         ("distill", True, "Guarded."),

@@ -1,4 +1,4 @@
-"""That TRL trains on what is exported: its own preparation and an optimizer step of each trainer, the docs' included."""
+"""That TRL trains on what is exported: its own preparation and a step of each trainer, those of the docs included."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ import datasets
 import pytest
 import torch
 from export_data import answer, comparison, prompt, revision, stored
-from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 from trl.data_utils import is_conversational
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.reward_config import RewardConfig
+from trl.trainer.reward_trainer import RewardTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 from cai.export.folder import export_to
 from cai.export.source import open_source
@@ -103,7 +108,7 @@ def test_the_docs_show_three_trainers() -> None:
 def test_the_docs_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: str) -> None:
     """As they stand, but for the folder, the model, and settings that keep it to one small step."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder.parent / "cache")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", folder.parent / "cache")
     code = block.replace('"FOLDER"', repr(str(folder))).replace(f'"{MODEL}"', repr(resolve("tiny-random")))
     code = re.sub(r'Config\("([\w-]+)"\)', r'Config(**settings(Path("\1")))', code)
     ran: dict[str, Any] = {"settings": settings, "Path": Path}

@@ -40,7 +40,7 @@ def labelled(lengths: list[int]) -> list[dict[str, list[int]]]:
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=12))
 def test_every_row_is_whole_in_one_sequence(lengths: list[int]) -> None:
-    made = packed(Dataset.from_list(labelled(lengths)), 20)
+    made: list[Any] = list(packed(Dataset.from_list(labelled(lengths)), 20))
     found = []
     for sequence in made:
         assert sum(sequence["seq_lengths"]) == len(sequence["input_ids"]) == len(sequence["labels"]) <= 20
@@ -71,9 +71,9 @@ def model(attention: str) -> Any:
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_a_packed_row_reads_as_it_does_alone_and_not_as_one_text(attention: str) -> None:
     reads = model(attention)
-    made = packed(Dataset.from_list(labelled([20, 17, 9, 5, 4, 3])), 32)
+    made: list[Any] = list(packed(Dataset.from_list(labelled([20, 17, 9, 5, 4, 3])), 32))
     assert any(len(sequence["seq_lengths"]) > 1 for sequence in made)
-    batch = PackedCollator(pad_token_id=0)(list(made))
+    batch = PackedCollator(pad_token_id=0)(made)
     logits = reads(input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False).logits
     as_one = reads(input_ids=batch["input_ids"]).logits
     apart = 0.0
