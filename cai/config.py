@@ -380,6 +380,8 @@ def _apply(file: YamlFile, override: str) -> None:
         if not isinstance(node, dict):
             raise InputError(f"override {override!r}: {'.'.join(parents[: depth + 1])} is not a group of settings")
     value = parse_yaml(text, f"override {override!r}")
+    if last == "type" and node.get("type") != value.data:
+        node.clear()  # the other settings of the group were those of another type
     node[last] = value.data
     file.graft((*parents, last), value)
 

@@ -3,12 +3,15 @@
 The identifier is py3langid (Lui and Baldwin 2012, ACL demo, retrained): naive Bayes over byte n-grams, 139 languages,
 its model within the package. A text is judged as a whole, by its first 5,000 characters: a sentence in another language
 within a long answer passes, and so does an answer that changes its language late.
+
+It takes some 0.3 ms a text, and most texts are English where English is expected. These are told apart by their
+commonest words, which leaves the identifier the rest.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from cai.errors import InputError
@@ -23,18 +26,43 @@ FEWEST_BYTES = 24
 """Letters that a text must have, in bytes of UTF-8: 24 Latin letters, 12 Cyrillic ones, or 8 Chinese characters."""
 MOST_CHARACTERS = 5_000
 """The part of a text that is read."""
+QUESTIONS_KEPT = 1_024
+"""Questions whose language is remembered: every round of a chain asks for it again."""
 
 _NO_LANGUAGE = "zxx"
 _KIN = {"pcm": "en", "yue": "zh", "wuu": "zh", "id": "ms", "nb": "no", "nn": "no", "bs": "hr", "sr": "hr"}
 _KIN |= {"ary": "ar", "arz": "ar"}
 """Languages too close to tell apart in a few lines, each by the one it is counted as."""
 _NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL)
+_NAMES = """
+arabic bengali chinese czech danish dutch english finnish french german greek gujarati hebrew hindi hungarian indonesian
+italian japanese korean latin malay mandarin norwegian persian polish portuguese punjabi romanian russian spanish
+swahili swedish tamil thai turkish ukrainian urdu vietnamese
+"""
+_LANGUAGES = ("translat", *_NAMES.split())
 _ABOUT_LANGUAGES = re.compile(
-    r"\btranslat|\b(?:in|into|to|from|speak|say|learn|write) (?:[a-z]+ )?(?:arabic|bengali|chinese|czech|danish|dutch|"
-    r"english|finnish|french|german|greek|gujarati|hebrew|hindi|hungarian|indonesian|italian|japanese|korean|latin|"
-    r"malay|mandarin|norwegian|persian|polish|portuguese|punjabi|romanian|russian|spanish|swahili|swedish|tamil|thai|"
-    r"turkish|ukrainian|urdu|vietnamese)\b"
+    rf"\btranslat|\b(?:in|into|to|from|speak|say|learn|write) (?:[a-z]+ )?(?:{'|'.join(_NAMES.split())})\b"
 )
+
+_COMMON_IN_ENGLISH = """
+about after against also and another any anything are around ask at away be because been before being best better both
+but by can can't could did didn't different does doesn't doing don't each even every everything feel few find first for
+from get give go going good great had has have having he help her here him his how i'd i'll i'm i've if into is isn't it
+it's its just keep kind know let let's like likely little long look lot make making many may maybe mean might money more
+most much must my need never new not of off often one only or other our out own people please probably really right said
+same see she should since some someone something sometimes sorry still such sure take talk tell than thank that that's
+the their them then there there's these they they're thing things think this those though through time to too try trying
+two under until up us use used using very want was way ways we well were what what's when where whether which while who
+why will with without won't would wouldn't yes you you'd you'll you're you've your yourself
+"""
+_COMMON_ELSEWHERE = """
+ada aby af ale att av avec bir bu che como con da das dat de dei del della den der det di dla du ein eine el em en er es
+est et har het ich ikke il ini inte ist ja jest jika je kama kan kwa la las le les los mas mit na nao ne nem ni nicht
+nie niet och og om para pas por que se si sie skal som tidak til um uma una und une untuk ve ver vi von ya yang za ze zu
+"""
+_ENGLISH = frozenset(word for small in _COMMON_IN_ENGLISH.split() for word in (small, small.capitalize()))
+_FOREIGN = frozenset(word for small in _COMMON_ELSEWHERE.split() for word in (small, small.capitalize()))
+"""Small or with a capital: a text in capitals alone is left to the identifier."""
 
 
 def known(code: str) -> str:
@@ -54,17 +82,16 @@ def language_of(text: str) -> str | None:
 
     Code, links and inline code do not count.
     """
-    prose = _NOT_PROSE.sub(" ", text[:MOST_CHARACTERS])
-    letters = "".join(character for character in prose if character.isalpha())
-    if len(letters.encode(errors="surrogatepass")) < FEWEST_BYTES:
+    prose = text[:MOST_CHARACTERS]
+    if _may_hold_code(prose):
+        prose = _NOT_PROSE.sub(" ", prose)
+    if not _has_letters(prose):
         return None
-    probabilities: dict[str, float] = {}
-    for label, probability in _identifier().rank(prose):
-        language = str(label)
-        kin = _KIN.get(language, language)
-        probabilities[kin] = probabilities.get(kin, 0.0) + probability
-    best = max(probabilities, key=probabilities.__getitem__)
-    return best if probabilities[best] >= LEAST_PROBABILITY and best != _NO_LANGUAGE else None
+    label, probability = _identifier().classify(prose)
+    language = _KIN.get(label, label)
+    if probability < LEAST_PROBABILITY:
+        language, probability = _likeliest_kin(prose)
+    return language if probability >= LEAST_PROBABILITY and language != _NO_LANGUAGE else None
 
 
 def wrong_language(text: str, expected: str | None) -> bool:
@@ -72,7 +99,7 @@ def wrong_language(text: str, expected: str | None) -> bool:
 
     Raises what `known` raises.
     """
-    if expected is None:
+    if expected is None or (expected == "en" and plainly_english(text)):
         return False
     found = language_of(text)
     return found is not None and found != known(expected)
@@ -85,9 +112,60 @@ def expected_language(question: str, default: str | None) -> str | None:
     "in French"): the rule reads that in English only, so a translation asked for in another language is expected in
     the language of the question.
     """
-    if _ABOUT_LANGUAGES.search(question[:MOST_CHARACTERS].lower()):
+    return _expected(question[:MOST_CHARACTERS], default)
+
+
+def plainly_english(text: str) -> bool:
+    """Whether a text is English beyond doubt: `language_of` calls such a text "en", or nothing, and never another.
+
+    Three words in ten must be among the commonest of English, three of them distinct, none among the commonest of
+    other languages, and nearly all characters ASCII. This holds for nine in ten English texts from eight words on (of
+    18,222 turns of hh-rlhf and questions of red teams and XSTest). `language_of` calls none of these foreign, nor any
+    of the 1,318 messages, mostly left untranslated, that pass out of 671,185 in 190 languages (the catalogues of a
+    Debian system); but three of 5,924 random mixes of English and foreign fragments that it calls foreign pass.
+    """
+    read = text[:MOST_CHARACTERS].replace("\u2019", "'")
+    words = read.split()
+    common = [word for word in words if word in _ENGLISH]
+    return (
+        10 * len(common) >= 3 * len(words)
+        and len(set(common)) >= 3
+        and len(read) <= 8 * len(words)
+        and _FOREIGN.isdisjoint(words)
+        and (read.isascii() or len(read.encode("ascii", "ignore")) >= 0.98 * len(read))
+        and not _may_hold_code(read)
+    )
+
+
+@lru_cache(maxsize=QUESTIONS_KEPT)
+def _expected(question: str, default: str | None) -> str | None:
+    lowered = question.lower()
+    if any(map(lowered.__contains__, _LANGUAGES)) and _ABOUT_LANGUAGES.search(lowered):
         return None
+    if default == "en" and plainly_english(question):
+        return default
     return language_of(question) or default
+
+
+def _may_hold_code(text: str) -> bool:
+    return "`" in text or "://" in text
+
+
+def _has_letters(text: str) -> bool:
+    """Whether there are enough of them; in most texts the first 100 characters tell."""
+    if sum(map(str.isalpha, text[:100])) >= FEWEST_BYTES:
+        return True
+    return len("".join(filter(str.isalpha, text)).encode(errors="surrogatepass")) >= FEWEST_BYTES
+
+
+def _likeliest_kin(prose: str) -> tuple[str, float]:
+    """The language with the highest probability once close relatives are added up, and that probability."""
+    probabilities: dict[str, float] = {}
+    for label, probability in _identifier().rank(prose):
+        language = str(label)
+        kin = _KIN.get(language, language)
+        probabilities[kin] = probabilities.get(kin, 0.0) + probability
+    return max(probabilities.items(), key=lambda item: item[1])
 
 
 @cache

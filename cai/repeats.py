@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
+from operator import eq
 
 MOST_CHARACTERS = 20_000
 """Of a longer text only this much is read: one half from its start and one half from its end, where loops are."""
@@ -24,7 +26,10 @@ below: one says its sentence twice, one is a list of near-equal sentences. The n
 
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_UNSPACED}\u2600-\u27bf\U0001f000-\U0001faff]|[^\W{_UNSPACED}]+")
-_STUTTER = re.compile(r"([^\s\-=_*#.~|+/\\]{1,4}?)\1{39}")
+_SPACED = {code: chr(code) if chr(code).isalnum() or chr(code) == "_" else " " for code in range(128)}
+"""For ASCII: what is no part of a word becomes a space, which gives the words of `_WORD` in a fraction of its time."""
+_TIMES = 40
+_STUTTER = re.compile(rf"([^\s\-=_*#.~|+/\\]{{1,4}}?)\1{{{_TIMES - 1}}}")
 """One to four characters forty times in a row; rulers and the frames of tables are no stutter."""
 
 
@@ -35,9 +40,10 @@ def loops(text: str) -> bool:
     those before them; where fewer than 0.7 of its runs of three words are distinct, from 20 words on; or where one to
     four characters come forty times in a row. Takes time in proportion to the part that is read.
     """
-    read = _ends(text)
-    words = _words(read)
-    return _returns(words) or _share_of_distinct(words) < LEAST_DISTINCT or _STUTTER.search(read) is not None
+    words = _words(text)
+    runs = _runs(words)
+    again = len(runs) - len(set(runs))
+    return _returns(words, again) or _is_poor(words, runs, again) or _stutters(_ends(text))
 
 
 def share_taken(text: str, source: str, known: str = "") -> float:
@@ -45,9 +51,14 @@ def share_taken(text: str, source: str, known: str = "") -> float:
 
     A run counts as often as both have it. A text of fewer than three words is one run.
     """
-    ours, theirs, before = (_runs(_words(_ends(part))) for part in (text, source, known))
-    shared = (ours & theirs) - before
-    return shared.total() / max(1, ours.total())
+    ours, theirs = _runs(_words(text)), _runs(_words(source))
+    common = set(ours).intersection(theirs)
+    if not common:
+        return 0.0
+    ours_of, theirs_of, known_of = (
+        Counter(filter(common.__contains__, runs)) for runs in (ours, theirs, _runs(_words(known)))
+    )
+    return ((ours_of & theirs_of) - known_of).total() / len(ours)
 
 
 def _ends(text: str) -> str:
@@ -57,33 +68,49 @@ def _ends(text: str) -> str:
     return f"{text[:half]}\n{text[-half:]}"
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+@lru_cache(maxsize=8)
+def _words(text: str) -> Sequence[str]:
+    """The words of the part that is read; kept for a moment, since a reply is looked at from several sides."""
+    lowered = _ends(text).lower()
+    if not lowered.isascii():
+        for mark in "\u2018\u2019\u201c\u201d\u2014":
+            lowered = lowered.replace(mark, " ")
+    return lowered.translate(_SPACED).split() if lowered.isascii() else _WORD.findall(lowered)
 
 
-def _runs(words: Sequence[str], length: int = 3) -> Counter[tuple[str, ...]]:
-    if 0 < len(words) < length:
-        return Counter([tuple(words)])
-    return Counter(tuple(words[start : start + length]) for start in range(len(words) - length + 1))
+def _runs(words: Sequence[str]) -> Sequence[tuple[str, ...]]:
+    """Every three words in a row, in their order."""
+    if 0 < len(words) < 3:
+        return [tuple(words)]
+    return list(zip(words, words[1:], words[2:], strict=False))
 
 
-def _share_of_distinct(words: Sequence[str]) -> float:
-    if len(words) < FEWEST_WORDS:
-        return 1.0
-    runs = _runs(words)
-    return len(runs) / runs.total()
+def _is_poor(words: Sequence[str], runs: Sequence[tuple[str, ...]], again: int) -> bool:
+    """Whether too few of the runs are distinct; `again` of them are not the first of their kind."""
+    return len(words) >= FEWEST_WORDS and (len(runs) - again) / len(runs) < LEAST_DISTINCT
 
 
-def _returns(words: Sequence[str]) -> bool:
-    """Whether a piece of some length follows itself at least twice."""
+def _returns(words: Sequence[str], again: int) -> bool:
+    """Whether a piece of some length follows itself at least twice.
+
+    Eight words that repeat those before them hold six runs of three that are not the first of their kind.
+    """
+    if again < FEWEST_REPEATED - 2:
+        return False
     longest = min(LONGEST_LOOP, len(words) // 3)
-    return any(_longest_echo(words, length) >= max(2 * length, FEWEST_REPEATED) for length in range(1, longest + 1))
+    return any(_echoes(words, length, max(2 * length, FEWEST_REPEATED)) for length in range(1, longest + 1))
 
 
-def _longest_echo(words: Sequence[str], distance: int) -> int:
-    """The most words in a row that each equal the word `distance` before them."""
-    longest = echo = 0
-    for index in range(distance, len(words)):
-        echo = echo + 1 if words[index] == words[index - distance] else 0
-        longest = max(longest, echo)
-    return longest
+def _echoes(words: Sequence[str], distance: int, times: int) -> bool:
+    """Whether as many words in a row each equal the word `distance` before them.
+
+    Of so many in a row one has an index that `times` divides, so these are compared first.
+    """
+    if not any(map(eq, words[distance::times], words[::times])):
+        return False
+    return b"\1" * times in bytes(map(eq, words[distance:], words))
+
+
+def _stutters(text: str) -> bool:
+    """A stutter holds no space: only what is long enough without one is searched."""
+    return any(_STUTTER.search(piece) for piece in text.split() if len(piece) >= _TIMES)

@@ -105,6 +105,8 @@ class YamlFile:
     def graft(self, location: Location, other: YamlFile) -> None:
         """Notes that the value at `location` now is the one in `other`."""
         for end in range(1, len(location)):
+            if location[:end] not in self.lines:
+                self.origins[location[:end]] = other.name
             self.lines.setdefault(location[:end], self.line(location[:end]))
         self.lines.update({(*location, *at): line for at, line in other.lines.items()})
         self.origins[location] = other.name

@@ -222,3 +222,16 @@ def test_a_recipe_is_frozen(recipe: Path) -> None:
 def test_an_unknown_recipe_is_met_by_the_ones_that_ship() -> None:
     with pytest.raises(InputError, match="no file 'nonesuch' and nothing of that name ships in recipes/"):
         load_recipe("nonesuch")
+
+
+def test_another_engine_starts_with_its_own_settings() -> None:
+    """The quickstart's batch size means nothing to an engine that has none."""
+    engine = load_recipe("quickstart", ["engine.type=scripted"]).engine
+    assert engine.type == "scripted"
+    kept = load_recipe("quickstart", ["engine.type=transformers"]).engine
+    assert kept == load_recipe("quickstart").engine
+
+
+def test_a_misspelled_group_is_the_override_s_mistake() -> None:
+    with pytest.raises(InputError, match=r"^override 'engin\.type=scripted': engin: unknown key; did you mean 'engine'"):
+        load_recipe("quickstart", ["engin.type=scripted"])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cai.config import load_recipe
 from cai.errors import CaiError, InputError
 from cai.material import Material
+from cai.records import Message
+from cai.store import RunFolder
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +65,7 @@ def test_a_dialect_is_read_once_and_from_the_folder_of_the_recipe(tmp_path: Path
     loaded = material()
     models = loaded.recipe.models
     assert loaded.templates(models.assistant) is loaded.templates(models.pretrained)
-    with pytest.raises(InputError, match=r"mine/chat/dialect\.yaml"):
+    with pytest.raises(InputError, match=r"templates: mine/chat is missing"):
         material("templates=mine").templates(models.assistant)
 
 
@@ -74,7 +78,7 @@ def test_a_dialect_is_read_once_and_from_the_folder_of_the_recipe(tmp_path: Path
         ("revise.few_shot=99", "99 examples asked for, few_shot/critique_revision holds 5"),
         ("compare.few_shot=99", "99 examples asked for, few_shot/comparison holds 4"),
         ("compare.few_shot_file=mine.yaml", "mine.yaml:1: examples: required and missing"),
-        ("templates=nowhere", "nowhere/chat/dialect.yaml: cannot be read"),
+        ("templates=nowhere", "templates: nowhere/chat is missing; put your chat templates there"),
         ("constitution=one-sided.yaml", "constitution 'one-sided': no principle serves revision"),
     ],
 )
@@ -91,6 +95,68 @@ def test_a_split_that_leaves_no_prompts_says_what_to_change(tmp_path: Path, held
     told = complaint("prompts.harmful=few.txt", f"prompts.held_out={held_out}")
     assert told.startswith("prompts.harmful: few.txt has 3 prompts and leaves none for " + what)
     assert "add prompts or change held_out" in told
+
+
+# Safety context distillation.
+
+
+def preference_folder(path: Path, kind: str = "LlamaForSequenceClassification") -> Path:
+    path.mkdir(parents=True)
+    (path / "config.json").write_text(json.dumps({"architectures": [kind]}))
+    return path
+
+
+def run_with_preference_model(runs: Path, *overrides: str) -> Path:
+    """A run `earlier` whose preference model is trained. Returns the model's folder."""
+    folder = RunFolder(runs, "earlier")
+    step = folder.step("preference_model", "0123456789")
+    step.begin({})
+    step.finish({"seconds": 1})
+    folder.remember(load_recipe("smoke", list(overrides)).model_dump(), {"preference_model": step})
+    return preference_folder(step.path / "model")
+
+
+def distilling(*overrides: str, scorer: str = "scorer", preamble: str = "preambles/safety", **options: Any) -> Material:
+    settings = f"distill={{preference_model: {scorer}, preamble: {preamble}}}"
+    return Material(load_recipe("smoke", [settings, *overrides]), **options)
+
+
+def test_the_preamble_comes_before_the_assistants_own_system_prompt(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("\nBe careful.\n\n")
+    assert distilling(preamble="mine.txt").guarded.system == "Be careful."
+    own = distilling("models.assistant.system=Be brief.", preamble="mine.txt")
+    assert own.guarded.system == "Be careful.\n\nBe brief."
+    assert own.assistant.system == "Be brief."
+    assert "harm" in (distilling().guarded.system or "")
+
+
+def test_an_empty_preamble_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text(" \n")
+    with pytest.raises(InputError, match=r"mine\.txt: holds no text; expected a safety preamble"):
+        distilling(preamble="mine.txt", scorer=str(preference_folder(tmp_path / "scorer"))).load()
+
+
+def test_a_preference_model_of_a_run_is_shown_prompts_as_that_run_showed_them(tmp_path: Path) -> None:
+    ours = "models.pretrained={use: assistant, system: Be brief.}"
+    theirs = "models.pretrained={use: assistant, dialect: transcript, system: 'Two people talk.'}"
+    left = run_with_preference_model(tmp_path / "kept", theirs)
+    loaded = distilling(ours, scorer="earlier/preference_model", runs=tmp_path / "kept")
+    assert (loaded.scorer.model, loaded.scorer.dialect) == (str(left), "transcript")
+    asked = loaded.scoring.render("respond", messages=[Message(role="user", content="Hi")]).text
+    assert asked.startswith("Two people talk.\n\nHuman: Hi")
+
+
+def test_a_preference_model_in_a_folder_is_shown_prompts_as_this_run_shows_them(tmp_path: Path) -> None:
+    left = preference_folder(tmp_path / "scorer")
+    loaded = distilling("models.pretrained={use: assistant, system: Be brief.}")
+    assert loaded.scorer.model == "scorer" and left.is_dir()
+    first = loaded.scoring.render("respond", messages=[Message(role="user", content="Hi")]).messages[0]
+    assert (first.role, first.content) == ("system", "Be brief.")
+
+
+def test_the_preference_model_of_the_very_run_is_refused() -> None:
+    with pytest.raises(InputError, match="smoke/preference_model is trained after stage distill of this very run"):
+        distilling(scorer="smoke/preference_model").load()
 
 
 def test_nothing_is_read_before_it_is_asked_for() -> None:

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel
 
 from cai.config import Recipe
+from cai.errors import InputError
 from cai.identity import canonical_json, role_of
 from cai.material import Material
 from cai.plan import STAGES, Step, differences, plan
@@ -25,7 +26,13 @@ Place = tuple[str, ...]
 CONSTITUTION = {
     "name": "test",
     "principles": [
-        {"id": "one", "critique": "Is it kind?", "revision": "Make it kind.", "comparison": "Which is kinder?"},
+        {
+            "id": "one",
+            "tags": ["soft"],
+            "critique": "Is it kind?",
+            "revision": "Make it kind.",
+            "comparison": "Which is kinder?",
+        },
         {"id": "two", "critique": "Is it true?", "revision": "Make it true."},
         {"id": "three", "comparison": "Which is truer?"},
     ],
@@ -44,11 +51,14 @@ RECIPE = {
     "revise": {"few_shot": 1, "few_shot_file": "revisions.yaml"},
     "compare": {"few_shot": 1, "few_shot_file": "comparisons.yaml"},
     "evaluate": {"limit": 2},
+    "ablate": {"principles": [1]},
+    "distill": {"preference_model": "scorer", "preamble": "preamble.txt"},
 }
+"""With the stages that a recipe may do without."""
 EVERY = frozenset(STAGES)
-SPEAKING = {"respond", "revise", "compare", "evaluate"}
+SPEAKING = {"respond", "revise", "distill", "compare", "evaluate"}
 
-STRINGS: dict[Place, str] = {
+OTHERS: dict[Place, Any] = {
     ("name",): "other",
     ("description",): "words",
     ("constitution",): "other_constitution.yaml",
@@ -62,16 +72,30 @@ STRINGS: dict[Place, str] = {
     ("revise", "few_shot_file"): "other_revisions.yaml",
     ("compare", "few_shot_file"): "other_comparisons.yaml",
     ("engine", "device"): "cpu",
+    ("revise", "tags"): ["soft"],
+    ("revise", "round_tags"): {1: ["soft"]},
+    ("revise", "stop"): 0.9,
+    ("revise", "resample", "flags"): ["empty"],
+    ("ablate", "limit"): 2,
+    ("ablate", "principles"): [],
+    ("distill", "preference_model"): "other_scorer",
+    ("distill", "preamble"): "other_preamble.txt",
+    ("select", "rounds"): "last",
+    ("select", "weights"): {1: 2.0},
+    ("select", "helpful_share"): 0.5,
+    ("select", "drop"): [],
+    ("sft", "adapter"): {"rank": 4},
+    ("compare", "tags"): ["soft"],
 }
-"""Another value of each setting that is text."""
+"""Another value of each setting that is text, nothing, or more than one value."""
 
 FIRST: dict[Place, set[str]] = {
     ("seed",): {*EVERY},
     ("constitution",): {"revise", "compare"},
-    ("templates",): {"respond", "revise", "sft", "compare"},
-    ("models", "assistant", "model"): {"revise"},
-    ("models", "assistant", "dialect"): {"revise"},
-    ("models", "assistant", "system"): {"revise"},
+    ("templates",): {"respond", "revise", "distill", "sft", "compare"},
+    ("models", "assistant", "model"): {"revise", "distill"},
+    ("models", "assistant", "dialect"): {"revise", "distill"},
+    ("models", "assistant", "system"): {"revise", "distill"},
     ("models", "helpful", "model"): {"respond"},
     ("models", "helpful", "dialect"): {"respond"},
     ("models", "helpful", "system"): {"respond"},
@@ -79,13 +103,17 @@ FIRST: dict[Place, set[str]] = {
     ("models", "feedback", "dialect"): {"compare"},
     ("models", "feedback", "system"): {"compare"},
     ("models", "pretrained", "model"): {"sft"},
-    ("models", "pretrained", "dialect"): {"sft"},
-    ("models", "pretrained", "system"): {"sft"},
+    ("models", "pretrained", "dialect"): {"distill", "sft"},
+    ("models", "pretrained", "system"): {"distill", "sft"},
     ("engine", "dtype"): SPEAKING,
-    ("prompts", "harmful"): {"revise", "compare", "rl", "evaluate"},
+    ("prompts", "harmful"): {"revise", "distill", "compare", "rl", "evaluate"},
     ("prompts", "helpful"): {"respond", "rl", "evaluate"},
-    ("prompts", "limit"): {"respond", "revise", "compare", "rl"},
-    ("prompts", "held_out"): {"respond", "revise", "compare", "rl", "evaluate"},
+    ("prompts", "limit"): {"respond", "revise", "distill", "compare", "rl"},
+    ("prompts", "held_out"): {"respond", "revise", "distill", "compare", "rl", "evaluate"},
+    ("select", "rounds"): {"sft"},
+    ("select", "weights"): {"sft"},
+    ("select", "helpful_share"): {"sft"},
+    ("select", "drop"): {"sft"},
 }
 """The settings outside the stages' own, and the stages they enter; those after these change with them."""
 
@@ -109,11 +137,11 @@ def leaves(config: BaseModel, at: Place = ()) -> Iterator[tuple[Place, str, Base
 
 def other(place: Place, group: BaseModel) -> Any:
     """Another value that this setting may have; None where it has but one."""
+    if place in OTHERS:
+        return OTHERS[place]
     annotation, value = type(group).model_fields[place[-1]].annotation, getattr(group, place[-1])
     if typing.get_origin(annotation) is Literal:
         return next((choice for choice in typing.get_args(annotation) if choice != value), None)
-    if place in STRINGS:
-        return STRINGS[place]
     if place[-1] == "system":
         return "Be brief."
     if isinstance(value, bool):
@@ -183,8 +211,17 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write("constitution.yaml", CONSTITUTION)
     write("revisions.yaml", REVISIONS)
     write("comparisons.yaml", COMPARISONS)
+    Path("preamble.txt").write_text("Be careful.\n")
+    scorer("scorer", b"1")
     for kind in ("harmful", "helpful"):
         Path(f"{kind}.txt").write_text("".join(f"Question {kind} {index}?\n" for index in range(100)))
+
+
+def scorer(name: str, weights: bytes) -> None:
+    """A folder that looks like a preference model's."""
+    Path(name).mkdir()
+    Path(name, "config.json").write_text('{"architectures": ["TinyForSequenceClassification"]}')
+    Path(name, "model.safetensors").write_bytes(weights)
 
 
 @pytest.fixture
@@ -193,9 +230,10 @@ def others() -> None:
     write("other_constitution.yaml", yaml.safe_load(yaml.safe_dump(CONSTITUTION).replace("kind", "nice")))
     write("other_revisions.yaml", yaml.safe_load(yaml.safe_dump(REVISIONS).replace("Hi", "Hey")))
     write("other_comparisons.yaml", yaml.safe_load(yaml.safe_dump(COMPARISONS).replace("Hi", "Hey")))
+    Path("other_preamble.txt").write_text("Be kind.\n")
+    scorer("other_scorer", b"2")
     shutil.copytree(shipped("prompts") / "templates", "templates")
-    for dialect in ("chat", "transcript"):
-        path = Path("templates", dialect, "turns.jinja")
+    for path in Path("templates").rglob("*.jinja"):
         path.write_text("{# mine #}" + path.read_text())
 
 
@@ -204,6 +242,7 @@ def test_every_setting_that_changes_results_has_a_case() -> None:
     found = {place for engine in ("scripted", "transformers") for place, *_ in settings("identity", engine)}
     outside = {place for place in found if place[0] not in STAGES}
     assert outside == FIRST.keys()
+    assert found >= OTHERS.keys() - {("name",), ("description",), ("engine", "device")}
     assert found >= {("revise", "few_shot_file"), ("evaluate", "limit"), ("rl", "kl"), ("sft", "schedule")}
 
 
@@ -228,7 +267,8 @@ def test_another_engine_changes_what_it_says_and_all_after() -> None:
 
 def test_the_table_of_stages_says_which_come_after_which() -> None:
     assert after({"compare"}) == {"compare", "preference_model", "rl", "score_rounds", "evaluate", "report"}
-    assert after({"respond"}) == EVERY - {"revise"}
+    assert after({"respond"}) == EVERY - {"revise", "ablate", "distill"}
+    assert after({"ablate"}) == {"ablate", "score_rounds", "report"}, "an ablation trains nothing"
 
 
 @pytest.mark.parametrize(
@@ -294,6 +334,51 @@ def test_weights_in_a_folder_count_and_its_place_does_not() -> None:
     )
     assert one == copy
     assert differing(one, two) == after({"sft"})
+
+
+def test_a_stage_that_no_setting_asks_for_is_not_there_and_changes_nothing_else() -> None:
+    plain = recipe().model_copy(update={"ablate": None, "distill": None})
+    ablated = plain.model_copy(update={"ablate": recipe().ablate})
+    distilled = plain.model_copy(update={"distill": recipe().distill})
+    before, with_ablate, with_distill = (digests(config) for config in (plain, ablated, distilled))
+    assert before.keys() == EVERY - {"ablate", "distill"}
+    assert with_ablate.keys() - before.keys() == {"ablate"}
+    assert {stage for stage in before if before[stage] != with_ablate[stage]} == {"score_rounds", "report"}
+    assert {stage for stage in before if before[stage] == with_distill[stage]} == {"respond", "revise"}
+    assert steps(plain)["sft"].parents == ("respond", "revise")
+
+
+def test_a_preference_model_counts_by_its_weights_and_a_preamble_by_its_text() -> None:
+    scorer("copy", b"1")
+    Path("copy.txt").write_text("Be careful.")
+    moved = put(put(recipe(), ("distill", "preference_model"), "copy"), ("distill", "preamble"), "copy.txt")
+    assert digests(moved) == baseline("scripted")
+    Path("copy", "model.safetensors").write_bytes(b"2")
+    assert differing(baseline("scripted"), digests(moved)) == after({"distill"})
+
+
+def test_templates_count_where_their_step_is_asked() -> None:
+    """The wording of direct revisions is the ablation's business, that of the check nobody's here."""
+    shutil.copytree(shipped("prompts") / "templates", "templates")
+    for name, first in (("direct", {"ablate"}), ("check", set()), ("critique", {"revise"}), ("more", set())):
+        path = Path("templates", "chat", f"{name}.jinja")
+        path.write_text("{# mine #}" + path.read_text())
+        now = digests(put(recipe(), ("templates",), "templates"))
+        assert differing(baseline("scripted"), now) == after(first), name
+        path.write_text(path.read_text().removeprefix("{# mine #}"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"principles": [3]}, "3 asked for, there are 2 that the chains can draw"),
+        ({"direct": False}, "ablate: asks for no chains"),
+        ({"direct": False, "principles": [2]}, "ablate: asks for no chains"),
+    ],
+)
+def test_an_ablation_that_cannot_be_made_is_told_before_anything_runs(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        steps(put(recipe(), ("ablate",), settings))
 
 
 def test_a_plan_is_in_an_order_in_which_it_can_run() -> None:

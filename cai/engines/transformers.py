@@ -33,6 +33,7 @@ class TransformersBackend:
     def __init__(self, config: TransformersEngine, model: ModelConfig) -> None:
         self._model, tokenizer = load(config, model)
         self._closed = threading.Event()
+        self._turn = threading.Lock()  # replies and scores come in threads of their own; a model runs one batch
         self._codec = Codec(tokenizer, model, getattr(self._model.config, "max_position_embeddings", None))
         self._decoder: Decoder | None = Decoder(self._model, _eos(self._model, tokenizer), self._closed.is_set)
         self._replies = Batcher(self._generate, config.batch_size, lambda call: len(call[0]), self._closed.set)
@@ -58,7 +59,8 @@ class TransformersBackend:
     def _generate(self, calls: Sequence[tuple[list[int], Request]]) -> list[Completion]:
         rows = [Row(ids, r.max_tokens, r.temperature, r.top_p, r.seed) for ids, r in calls]
         stops = {id(row): request.prompt.stop for row, (_, request) in zip(rows, calls, strict=True)}
-        self._open().sample(rows, lambda row: self._met_stop(row, stops[id(row)]))
+        with self._turn:
+            self._open().sample(rows, lambda row: self._met_stop(row, stops[id(row)]))
         return [self._completion(row, request) for row, (_, request) in zip(rows, calls, strict=True)]
 
     def _met_stop(self, row: Row, stop: tuple[str, ...]) -> bool:
@@ -75,7 +77,8 @@ class TransformersBackend:
     def _score(self, questions: Sequence[Question]) -> list[list[float]]:
         results: list[list[float]] = []
         for part in _bounded(questions):
-            results += self._open().score(part)
+            with self._turn:
+                results += self._open().score(part)
         return results
 
     def _open(self) -> Decoder:

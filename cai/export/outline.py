@@ -15,7 +15,7 @@ _SET: set[str] = set()
 
 
 def outlines(records: Iterable[AnyRow]) -> list[AnyRow]:
-    """The records with all that `cai.selection.select` looks at, some 600 bytes each.
+    """The records with all that `cai.selection.select` looks at, some 700 bytes each.
 
     An answer says whether it is empty and nothing more; conversations and critiques are left out.
     """

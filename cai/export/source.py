@@ -57,21 +57,20 @@ class Source:
             Part(CHAINS, "train", self._audited),
             Part(PREFERENCES, "train", lambda: self._preferred(parsed=True)),
             Part(PREFERENCES, "not_parsed", lambda: self._preferred(parsed=False)),
-            Part(PROMPTS, "train", lambda: _asked(self._learnable())),
+            Part(PROMPTS, "train", lambda: _asked(self._written())),
             Part(PROMPTS, "held_out", lambda: _asked(self.records("evaluate", Measurement))),
         ]
         return [part for part in found if not self.missing(part.table)]
 
     def _learned(self) -> Rows:
-        revisions, answers = outlines(self.records("revise", Revision)), outlines(self.records("respond", Answer))
-        distilled = outlines(self.records("distill", Distilled))
+        revisions = outlines(filter(_is_revised, self.records("revise", Revision)))
+        answers, distilled = outlines(self.records("respond", Answer)), outlines(self.records("distill", Distilled))
         chosen = select(revisions, answers, distilled, self.recipe.select, self.recipe.seed)
         copies = Counter((type(row), row.id) for row in chosen.rows)
-        found = (row for row in self._learnable() if not isinstance(row, Revision) or (row.round and not row.variant))
-        return (rows.learned(row, copies[type(row), row.id]) for row in found)
+        return (rows.learned(row, copies[type(row), row.id]) for row in self._written() if _is_revised(row))
 
-    def _learnable(self) -> Iterator[Row]:
-        """The records that SL-CAI can learn from, first answers among them."""
+    def _written(self) -> Iterator[Row]:
+        """What the stages before training wrote, first answers among it."""
         yield from self.records("revise", Revision)
         yield from self.records("respond", Answer)
         yield from self.records("distill", Distilled)
@@ -95,6 +94,11 @@ def open_source(run: RunFolder) -> Source:
     if not done:
         raise InputError(f"run {run.name!r} has no finished stage, so there is nothing to export; run its recipe first")
     return Source(run.name, recipe, done, tuple(stage for stage in steps if stage not in done))
+
+
+def _is_revised(row: Row) -> bool:
+    """Whether a row is no first answer and of no ablation."""
+    return not isinstance(row, Revision) or (row.round > 0 and not row.variant)
 
 
 def _asked(records: Iterable[Row | Measurement]) -> Rows:

@@ -29,23 +29,22 @@ class Variant:
 
 
 def variants(ablate: AblateConfig, revise: ReviseConfig, constitution: Constitution) -> list[Variant]:
-    """The chains that `ablate` asks for beside those of `revise`; as many principles as the run itself has need none.
+    """The chains that `ablate` asks for; what the run's own chains are already is left out.
 
-    Raises InputError where it asks for none, for more principles than there are, or for so few that a round has none.
+    Raises InputError where nothing is left, where it asks for more principles than there are, or for so few that a round
+    has none.
     """
     able = drawable(revise, constitution)
     fewer = [count for count in dict.fromkeys(ablate.principles) if count != len(able)]
     found = [_fewer(revise, constitution, able, count) for count in fewer]
-    if ablate.direct:
-        if not revise.critique:
-            raise InputError(
-                "ablate.direct: the run's own chains are direct (revise.critique is false), so there is nothing to "
-                "compare them with; set ablate.direct=false"
-            )
+    if ablate.direct and revise.critique:
         config = revise.model_copy(update={"critique": False})
         found.append(Variant(DIRECT, config, _of(constitution, able)))
     if not found:
-        raise InputError("ablate: asks for no chains; set ablate.direct=true, or name numbers such as principles: [1]")
+        raise InputError(
+            "ablate: asks for no chains but the run's own; set ablate.direct=true, or name numbers of principles, such "
+            "as principles: [1]"
+        )
     return found
 
 

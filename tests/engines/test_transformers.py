@@ -6,7 +6,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -333,3 +333,37 @@ def test_it_asks_for_more_calls_in_flight_than_one_batch_holds() -> None:
     engine = opened(batch_size=5)
     assert engine.concurrency > 5
     engine.close()
+
+
+@pytest.mark.parametrize("rounds", [4])
+def test_a_model_runs_one_batch_at_a_time(monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
+    """Replies and scores come in threads of their own; the model's attention is set for the batch that runs."""
+    under_way, most = 0, 0
+
+    def watched(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            time.sleep(0.02)
+            try:
+                return method(*arguments)
+            finally:
+                under_way -= 1
+
+        return call
+
+    for name in ("sample", "score"):
+        monkeypatch.setattr(Decoder, name, watched(getattr(Decoder, name)))
+    prompt = Rendered(messages=(Message(role="user", content="Hi"),), reply_start="The answer is:")
+
+    async def mixed() -> None:
+        for _ in range(rounds):
+            await asyncio.gather(
+                engine.score(prompt, (" (A)", " (B)")), engine.generate(Request(prompt, 2, 0.0, 1.0, 0))
+            )
+
+    engine = open_engine(TransformersEngine(), ModelConfig(model=TINY))
+    asyncio.run(mixed())
+    engine.close()
+    assert most == 1

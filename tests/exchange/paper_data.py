@@ -1,8 +1,13 @@
 """A small folder in the form of the paper's released files, in words of our own, and where the paper's own may lie."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+
+from cai.commands.exchange import import_constitution
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "paper"
 
@@ -48,3 +53,10 @@ def write_folder(folder: Path, files: dict[str, Any]) -> Path:
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content), "utf-8")
     return folder
+
+
+def imported(source: Path, to: Path) -> str:
+    """What the command prints."""
+    console = Console(file=io.StringIO(), width=200)
+    import_constitution(console, "paper", source, to)
+    return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]

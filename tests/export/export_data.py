@@ -34,7 +34,7 @@ HOSTILE = "</script>\n---\nlicense: mit\n---\n[x](javascript:1) <img src=x> | `|
 
 def completion(text: str = "An answer.", **changes: Any) -> Completion:
     given: dict[str, Any] = {"text": text, "raw": f" {text}", "finish": "stop", "prompt_tokens": 9, "tokens": 3}
-    return Completion(**given | {"seed": 2**63 - 1} | changes)
+    return Completion(**{**given, "seed": 2**63 - 1, **changes})
 
 
 def prompt(name: str, kind: Kind = "harmful", system: str = "") -> Prompt:
@@ -43,19 +43,21 @@ def prompt(name: str, kind: Kind = "harmful", system: str = "") -> Prompt:
 
 
 def revision(asked: Prompt, round_: int, **changes: Any) -> Revision:
-    own: dict[str, Any] = {"principles": ("kind",), "critique": completion("A critique.")} if round_ else {}
     given: dict[str, Any] = {"id": f"{asked.id}/{round_}", "prompt": asked, "round": round_, "critique": None}
-    return Revision(**given | {"response": completion(f"Round {round_}.")} | own | changes)
+    given["response"] = completion(f"Round {round_}.")
+    if round_:
+        given |= {"principles": ("kind",), "critique": completion("A critique.")}
+    return Revision(**{**given, **changes})
 
 
 def answer(asked: Prompt, text: str = "Helpful.", **changes: Any) -> Answer:
     given: dict[str, Any] = {"id": asked.id, "prompt": asked, "response": completion(text)}
-    return Answer(**given | changes)
+    return Answer(**{**given, **changes})
 
 
 def distilled(asked: Prompt, gain: float) -> Distilled:
-    replies = {"plain": completion("Plain."), "guarded": completion("Guarded.")}
-    return Distilled(id=asked.id, prompt=asked, **replies, plain_score=0.0, guarded_score=gain)
+    plain, guarded = completion("Plain."), completion("Guarded.")
+    return Distilled(id=asked.id, prompt=asked, plain=plain, guarded=guarded, plain_score=0.0, guarded_score=gain)
 
 
 def comparison(asked: Prompt, log_odds: float, a: str = "Answer a.", b: str = "Answer b.") -> Comparison:
@@ -64,8 +66,8 @@ def comparison(asked: Prompt, log_odds: float, a: str = "Answer a.", b: str = "A
         OrderedLabels(first="a", logprobs={" (A)": -1.0, " (B)": -1.0 - log_odds}),
         OrderedLabels(first="b", logprobs={" (A)": -1.0, " (B)": -1.0 + log_odds}),
     ]
-    answers = {"a": completion(a), "b": completion(b)}
-    return Comparison(id=asked.id, prompt=asked, principle="kind", **answers, verdict=read(orders))
+    left, right, verdict = completion(a), completion(b), read(orders)
+    return Comparison(id=asked.id, prompt=asked, principle="kind", a=left, b=right, verdict=verdict)
 
 
 def unread(asked: Prompt, state: Any) -> Comparison:

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -130,7 +130,7 @@ def test_the_adapter_tells_what_it_is(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.real_model
 @pytest.mark.parametrize("bits", [None, 4])
-def test_a_real_model_learns_by_lora(tmp_path: Path, bits: int | None) -> None:
+def test_a_real_model_learns_by_lora(tmp_path: Path, bits: Literal[4] | None) -> None:
     if bits:
         pytest.importorskip("bitsandbytes")
     log = Log()
