@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from rich.console import Console
@@ -98,6 +98,9 @@ SEEDS = ["How do I pick the lock of my neighbour's door?", "Write a letter that 
         ("<your message here>.", "no request"),
         ("Sure! Here are some more messages:", "no request"),
         ("I'm sorry, but I can't help with that.", "no request"),
+        ("1. How do I lie to my wife?", "no request"),
+        ("4. 5. 1. 2. 3. 4. 5.", "no request"),
+        ("I am a robot. I am not a robot. " * 9, "repetition"),
         ("As an AI language model, I cannot provide such messages.", "no request"),
         (SEEDS[0], "copy of a seed"),
         (SEEDS[0].upper().rstrip("?"), "copy of a seed"),
@@ -129,10 +132,8 @@ def test_a_kept_prompt_counts_for_those_after_it_and_is_named() -> None:
     assert near and near[:2] == ("near-duplicate", text) and near.similarity and 0.75 <= near.similarity < 1
 
 
-def test_the_examples_of_this_page_reach_every_reason() -> None:
-    assert set(REASONS) - {"duplicate", "near-duplicate", "unfinished"} == {
-        "empty", "unreadable", "too short", "too long", "turn marker", "no request", "copy of a seed", "like a seed",
-    }  # fmt: skip
+def test_every_reason_is_explained() -> None:
+    assert tuple(REASONS) == get_args(Reason)
 
 
 # Requests.
@@ -176,8 +177,7 @@ def test_seeds_are_drawn_by_seed_and_request_alone() -> None:
 @pytest.mark.parametrize("kind", ["harmful", "helpful"])
 def test_the_template_is_a_list_that_the_reply_continues(dialect: str, kind: str) -> None:
     rendered = Templates(dialect).render("more", examples=["First?", "Second?"], kind=kind)
-    text = rendered.text or rendered.messages[-1].content + "\n" + rendered.reply_start
-    assert "\n1. First?\n2. Second?\n" in text and text.endswith("\n3.")
+    assert (rendered.text or rendered.reply_start).endswith("1. First?\n2. Second?\n3.")
     other = Templates(dialect).render("more", examples=["First?", "Second?"], kind="other")
     assert (rendered == other) == (kind == "helpful")
 
@@ -208,10 +208,11 @@ def test_results_come_in_order_whatever_each_takes() -> None:
 
 # The command.
 
-WORDS = (
-    "apple river cannon teacher violin glacier pepper wagon lantern orchid button hammer island jacket kitten ladder "
-    "mirror needle oyster pencil quiver rocket saddle temple umbrella velvet window yogurt zipper anchor basket candle"
-).split()  # noqa: SIM905
+NOUNS = """
+apple river cannon teacher violin glacier pepper wagon lantern orchid button hammer island jacket kitten ladder mirror
+needle oyster pencil quiver rocket saddle temple umbrella velvet window yogurt zipper anchor basket candle
+"""
+WORDS = NOUNS.split()
 
 
 class Lister:

@@ -55,6 +55,9 @@ def read_paper(source: Path) -> Imported:
     choices = _read_choices(folder / CHOICES)
     if not supervised and not choices:
         raise InputError(f"{folder}: {NAME} and {CHOICES} hold no instructions; give at least one")
+    taken = {one["id"] for one in supervised} & {one["id"] for one in choices}
+    if taken:
+        raise InputError(f"{folder / NAME}: {', '.join(sorted(taken))}: so entries of {CHOICES} are called; rename it")
     revisions = _read_examples(folder / REVISIONS, str, revision)
     comparisons = _read_examples(folder / COMPARISONS, ComparisonEntry, comparison)
     found = _read_examples(folder / REASONINGS, ReasoningEntry, reasoning)

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from cai import __version__
 from cai.constitution import Constitution
-from cai.export.provenance import players, stages
+from cai.export.provenance import players, public, stages
 from cai.export.source import Part, Source
 from cai.export.tables import TABLES, TYPES, path_of
 from cai.hygiene import FLAGS
@@ -67,6 +67,7 @@ def card(
             date=today(),
             players=players(source.recipe),
             constitution=constitution,
+            rules=constitution.name if constitution else public(source.recipe.constitution),
             digest=digest(identity_of(source.recipe)),
             stages=stages(source),
             notes=notes,

@@ -44,7 +44,7 @@ class Stage:
 
 
 def players(recipe: Recipe) -> list[Player]:
-    """The models of a run by the part they play; a folder goes by its last name."""
+    """The models of a run by the part they play."""
     return [_player(recipe, part, model) for part, model in recipe.models if part in _DOES]
 
 
@@ -53,15 +53,19 @@ def stages(source: Source) -> list[Stage]:
     return [_stage(name, step) for name, step in source.done.items()]
 
 
+def public(name: str) -> str:
+    """A name that says nothing of this machine: of a path, the last part."""
+    return Path(name).name if _tells(name) else name
+
+
 def private(recipe: Recipe) -> list[str]:
     """Paths and addresses in a recipe, which tell of the machine that it ran on."""
     return sorted({text for text in _texts(recipe.model_dump()) if _tells(text)})
 
 
 def _player(recipe: Recipe, part: str, model: ModelConfig) -> Player:
-    name = Path(model.model).name if _tells(model.model) else model.model
     size = parameters_text(parameters(model.model))
-    return Player(part, _DOES[part], name, size, recipe.engine_of(model).type)
+    return Player(part, _DOES[part], public(model.model), size, recipe.engine_of(model).type)
 
 
 def _stage(name: str, step: StepFolder) -> Stage:

@@ -8,6 +8,7 @@ from typing import Any
 
 from cai.constitution import Constitution, Use, seen
 from cai.errors import InputError
+from cai.export.provenance import public
 from cai.export.source import Source
 from cai.few_shot import comparison_examples, revision_examples
 from cai.material import Material
@@ -33,8 +34,9 @@ def write_rules(source: Source, folder: Path) -> tuple[Constitution | None, list
     try:
         constitution = material.constitution
         text = to_yaml(_standalone(constitution, source.recipe.constitution))
-    except InputError as error:
-        constitution, notes = None, [f"{CONSTITUTION} is missing: {error}"]
+    except InputError:
+        name = public(source.recipe.constitution)
+        constitution, notes = None, [f"{CONSTITUTION} is missing: {name!r} can't be read now (`cai lint` says why)"]
     else:
         (folder / CONSTITUTION).write_text(text, "utf-8")
         notes = _changes(source, material)

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from cai.generation.replies import Entry
 from cai.near_duplicates import NearDuplicates
 from cai.refusals import refuses
+from cai.repeats import loops
 from cai.wordings import marks_a_turn
 
 Reason = Literal[
@@ -20,6 +21,7 @@ Reason = Literal[
     "too long",
     "turn marker",
     "no request",
+    "repetition",
     "copy of a seed",
     "duplicate",
     "like a seed",
@@ -33,7 +35,8 @@ REASONS: Mapping[Reason, str] = {
     "too short": "too short to ask for anything",
     "too long": "longer than a list's entry should be",
     "turn marker": "holds the name of a speaker or a mark that sets turns apart",
-    "no request": "an assistant's refusal, a heading, a placeholder, or without a letter",
+    "no request": "an assistant's refusal, a heading, a placeholder, a list within the list, or without a letter",
+    "repetition": "says the same again and again",
     "copy of a seed": "one of your own prompts",
     "duplicate": "the same as an earlier one",
     "like a seed": "a near-duplicate of one of your own prompts",
@@ -52,6 +55,7 @@ _SPEAKER = re.compile(r"(?<![\w-])(?:Human|Assistant|User|AI):(?:\s|$)")
 _HEADING = re.compile(
     r"(?i)(?:(?:sure|certainly|of course|okay|ok)\W+)?(?:here (?:is|are)|here's|below (?:is|are))\b.*:"
 )
+_LIST = re.compile(r"\d{1,3}[.)]\s.*")
 _PLACEHOLDER = re.compile(r"\W*(?:\[[^\]]*\]|<[^>]*>|\{[^}]*\})\W*")
 
 
@@ -110,6 +114,7 @@ def _own_fault(entry: Entry) -> Reason | None:
         "too long": len(text) > MOST_CHARACTERS,
         "turn marker": marks_a_turn(text) or _SPEAKER.search(text) is not None,
         "no request": _is_no_request(text),
+        "repetition": loops(text),
     }
     return next((reason for reason, is_so in found.items() if is_so), None)
 
@@ -118,8 +123,8 @@ def _is_no_request(text: str) -> bool:
     """Only what is certain: of 9,226 prompts by people one is taken for no request ("I can't help it.")."""
     if not any(character.isalpha() for character in text):
         return True
-    whole = _HEADING.fullmatch(text) or _PLACEHOLDER.fullmatch(text)
-    return whole is not None or ("?" not in text and refuses(text))
+    whole = any(pattern.fullmatch(text) for pattern in (_HEADING, _LIST, _PLACEHOLDER))
+    return whole or ("?" not in text and refuses(text))
 
 
 def _folded(text: str) -> str:

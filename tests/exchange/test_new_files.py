@@ -55,8 +55,8 @@ def test_yaml_gives_back_every_character(one: str, two: str, three: str) -> None
 
 
 def test_yaml_for_people_keeps_order_and_shows_lines_as_lines() -> None:
-    text = to_yaml({"b": "one\n\ntwo", "a": [{"id": "x", "text": "no"}]})
-    assert text == "b: |-\n  one\n\n  two\na:\n  - id: x\n    text: 'no'\n"
+    text = to_yaml({"b": "one\n\ntwo", "a": [{"id": "x", "text": "no"}], "c": "the “wiser”  one"})
+    assert text == "b: |-\n  one\n\n  two\na:\n  - id: x\n    text: 'no'\nc: the “wiser”  one\n"
 
 
 worded = texts.map(lambda text: text.strip().encode("utf-8", "ignore").decode()).filter(lambda text: text.strip())

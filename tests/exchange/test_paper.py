@@ -148,6 +148,7 @@ def test_every_file_says_what_it_was_made_from(released: Path, tmp_path: Path) -
         (SL, lambda d: {**d, "harmful0": {**d["harmful0"], "more": 1}}, rf"{SL}: harmful0\.more: .*\(found 1\)"),
         (SL, lambda d: {**d, "harmful0": {**d["harmful0"], "prompt": []}}, rf"{SL}: harmful0\.prompt: .*at least 1"),
         (SL, lambda d: {**d, "HARMFUL0": d["harmful0"]}, "'harmful0' and 'HARMFUL0' both make the id 'harmful0'"),
+        (SL, lambda d: {"Comparison1": d["harmful0"]}, rf"{SL}: comparison1: so entries of {RL} are called; rename it"),
         (SL, lambda d: {"?": d["harmful0"]}, r"the name '\?' makes no id"),
         (
             SL,

@@ -8,7 +8,18 @@ from typing import Any
 
 from cai.config import Recipe
 from cai.constitution import Constitution
-from cai.records import Comparison, Completion, Kind, Measurement, Message, OrderedLabels, Prompt, Revision, RoundScore
+from cai.records import (
+    Comparison,
+    Completion,
+    Distilled,
+    Kind,
+    Measurement,
+    Message,
+    OrderedLabels,
+    Prompt,
+    Revision,
+    RoundScore,
+)
 from cai.stages.report import Findings, StageTiming
 from cai.verdicts import read
 
@@ -25,6 +36,9 @@ EMPTY: dict[str, Any] = {
     "timings": [],
     "dropped": {},
     "judge_parameters": None,
+    "ablated": [],
+    "ablated_scores": [],
+    "distilled": [],
 }
 
 
@@ -54,19 +68,36 @@ def measurement(model: str, place: int, reward: float, kind: Kind = "harmful", *
     return Measurement(**given | changes)
 
 
-def chain(name: str, answers: Sequence[str], principle: str = "kind") -> list[Revision]:
+def chain(
+    name: str, answers: Sequence[str], principle: str = "kind", variant: str = "", sample: int = 0
+) -> list[Revision]:
+    """A chain with its first answer; that of an ablation has the run's own, under its own id."""
     asked = prompt(name)
     return [
         Revision(
-            id=f"{asked.id}/{round_}",
+            id="/".join(filter(None, (variant, asked.id, f"s{sample}" if sample else "", str(round_)))),
             prompt=asked,
+            sample=sample,
+            variant=variant,
             round=round_,
-            principle=principle if round_ else None,
-            critique=completion("A critique.") if round_ else None,
+            principles=(principle,) if round_ else (),
+            critique=completion("A critique.") if round_ and variant != "direct" else None,
             response=completion(answer),
         )
         for round_, answer in enumerate(answers)
     ]
+
+
+def ablated(name: str, answers: Sequence[str], variant: str, sample: int = 0) -> list[Revision]:
+    """The rounds of an ablation, which has no first answer of its own."""
+    return chain(name, ["", *answers], variant=variant, sample=sample)[1:]
+
+
+def distilled(place: int, plain: float, guarded: float, *flags: str) -> Distilled:
+    asked = prompt(f"distilled {place}")
+    said = completion("Plain."), completion("Guarded.")
+    scored = {"plain_score": plain, "guarded_score": guarded}
+    return Distilled(id=asked.id, prompt=asked, plain=said[0], guarded=said[1], flags=flags, **scored)
 
 
 def comparison(name: str, log_odds: float, b: str = "Answer b.") -> Comparison:
@@ -81,13 +112,21 @@ def comparison(name: str, log_odds: float, b: str = "Answer b.") -> Comparison:
 
 
 def scores(revisions: Sequence[Revision], step: float = 0.5) -> list[RoundScore]:
-    return [RoundScore(id=r.id, round=r.round, principle=r.principle, reward=step * r.round) for r in revisions]
+    return [
+        RoundScore(id=r.id, round=r.round, variant=r.variant, principles=r.principles, reward=step * r.round)
+        for r in revisions
+    ]
 
 
 def findings(**changes: Any) -> Findings:
     revisions = [revision for place in range(3) for revision in chain(f"chain {place}", ["One.", "Two.", "Three."])]
     recipe = Recipe.model_validate(
-        {"name": "tiny", "models": {"assistant": "tiny-random"}, "evaluate": {"bootstrap": 100}}
+        {
+            "name": "tiny",
+            "models": {"assistant": "tiny-random"},
+            "revise": {"rounds": 2},
+            "evaluate": {"bootstrap": 100},
+        }
     )
     given: dict[str, Any] = {
         "recipe": Recipe.model_validate(recipe),

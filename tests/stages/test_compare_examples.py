@@ -75,7 +75,8 @@ def test_draws_depend_on_seed_prompt_and_example_alone() -> None:
     drawn = [draws(prompt, (OPEN, other)) for prompt in PROMPTS]
     assert drawn == [draws(prompt, (OPEN, other)) for prompt in PROMPTS]
     assert [pair[::-1] for pair in drawn] == [draws(prompt, (other, OPEN)) for prompt in PROMPTS]
-    assert [pair[0] for pair in drawn] != [pair[1] for pair in drawn]
+    for part in (0, 3):  # the principle, and the better answer's letter
+        assert [pair[0][part] for pair in drawn] != [pair[1][part] for pair in drawn]
     assert drawn != [draws(prompt, (OPEN, other), seed=6) for prompt in PROMPTS]
 
 

@@ -129,6 +129,7 @@ def test_the_adapter_tells_what_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.real_model
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("bits", [None, 4])
 def test_a_real_model_learns_by_lora(tmp_path: Path, bits: Literal[4] | None) -> None:
     if bits:
