@@ -31,7 +31,7 @@ def _bare_chains(bare: Bare, recipe: Recipe, group: int, limit: Limit | None) ->
     config, prompts = recipe.revise, list(material.prompts["harmful"].train)
 
     def ask(step: Any, purpose: str, number: int, group: Sequence[Prompt], values: list[dict[str, Any]]) -> list[str]:
-        seeds = [seed_of(recipe.seed, purpose, prompt.id, number) for prompt in group]
+        seeds = [seed_of(recipe.seed, purpose, prompt.id, 0, number) for prompt in group]
         rendered = [templates.render(step, messages=p.messages, **v) for p, v in zip(group, values, strict=True)]
         requests = [Request(r, config.max_tokens, 1.0, 1.0, s) for r, s in zip(rendered, seeds, strict=True)]
         return bare.generate([Request(r.prompt, limit(r), 1.0, 1.0, r.seed) for r in requests] if limit else requests)
@@ -41,8 +41,9 @@ def _bare_chains(bare: Bare, recipe: Recipe, group: int, limit: Limit | None) ->
         for number in range(1, ROUNDS + 1):
             values: list[dict[str, Any]] = []
             for prompt, answer in zip(some, answers, strict=True):
-                principle = material.constitution.draw("revision", seed_of(recipe.seed, "principle", prompt.id, number))
-                values.append({"few_shot": shown, "principle": principle, "response": answer})
+                seed = seed_of(recipe.seed, "principle", prompt.id, 0, number)
+                drawn = material.constitution.draw("revision", seed)
+                values.append({"few_shot": shown, "principles": drawn, "response": answer})
             critiques = ask("critique", "critique", number, some, values)
             values = [{**v, "critique": critique} for v, critique in zip(values, critiques, strict=True)]
             answers = ask("revise", "revise", number, some, values)

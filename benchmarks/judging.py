@@ -31,7 +31,7 @@ def _answer(question: str, turn: str) -> str:
 
 def _prompts(last: bool) -> list[Rendered]:
     """Every pair under every principle in both orders; the principle stands before the pair or after it."""
-    texts = [p.comparison or "" for p in load_constitution("harmless").serving("comparison")][:PRINCIPLES]
+    texts = [p.comparison or "" for p in load_constitution("harmless").able("comparison")][:PRINCIPLES]
     found = []
     for question in QUESTIONS[:PAIRS]:
         a, b = _answer(question, "Be patient."), _answer(question, "Don't wait for long.")
@@ -50,9 +50,13 @@ def _judged() -> list[Rendered]:
     found = []
     for number, question in enumerate(QUESTIONS[:64]):
         messages = (Message(role="user", content=question),)
-        principle = constitution.draw("comparison", number)
+        (principle,) = constitution.draw("comparison", number)
         a, b = (_answer(question, turn).split(" Say what")[0] for turn in ("Be patient.", "Don't wait for long."))
-        found.append(templates.render("compare", messages=messages, few_shot=examples, principle=principle, a=a, b=b))
+        found.append(
+            templates.render(
+                "compare", messages=messages, few_shot=examples, principle=principle, opening=None, a=a, b=b
+            )
+        )
     return found
 
 

@@ -29,7 +29,7 @@ def _prompts(first: int) -> list[Rendered]:
     shown: dict[str, Any] = {
         "few_shot": revision_examples("few_shot/critique_revision", EXAMPLES),
         "response": "I can't help with that.",
-        "principle": {"critique": "Say how the answer could be kinder and more useful."},
+        "principles": ({"critique": "Say how the answer could be kinder and more useful."},),
     }
     asked = [
         (Message(role="user", content=f"{i}: what to do with some spare hours?"),) for i in range(first, first + ROWS)

@@ -144,9 +144,7 @@ def _scored(
 ) -> list[RoundScore]:
     path = folder / "rounds.json"
     if not path.is_file():
-        sides = [
-            (templates.render("respond", messages=one.prompt.messages), one.response.text) for one in revisions
-        ]
+        sides = [(templates.render("respond", messages=one.prompt.messages), one.response.text) for one in revisions]
         rewards = dict(zip([one.id for one in revisions], scorer.score(sides), strict=True))
         path.write_text(json.dumps(rewards))
     rewards = json.loads(path.read_text())
@@ -155,9 +153,7 @@ def _scored(
     ]
 
 
-def _write(
-    to: Path, revisions: list[Revision], scores: list[RoundScore], accuracy: Estimate, trained: int
-) -> None:
+def _write(to: Path, revisions: list[Revision], scores: list[RoundScore], accuracy: Estimate, trained: int) -> None:
     plot = by_round(scores, RESAMPLES)
     assert plot.svg
     (to / "rounds.svg").write_text(plot.svg)

@@ -1,212 +1,33 @@
-"""Prompts from a model: what is read from a reply, what is kept, and files that end alike however they came to be."""
+"""`cai prompts`: what the files hold, that they end alike however they came to be, and what is said of a mistake."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from cai.commands.prompts import LIST_TOKENS, generate
-from cai.config import Sampling
 from cai.engines import pool
 from cai.engines.base import Request
-from cai.errors import EngineError, InputError, Interrupted, ItemFailed, StoreError
-from cai.generation.checks import MOST_CHARACTERS, REASONS, Reason, Sieve
+from cai.errors import EngineError, InputError, Interrupted, ItemFailed, MissingExtra, StoreError
 from cai.generation.files import opened, raw_path
 from cai.generation.growth import DEAD, HOPELESS
-from cai.generation.replies import Entry, entries
-from cai.generation.requests import Requests, Seed, in_order, showable
-from cai.prompts import Rendered, Templates
+from cai.prompts import Rendered
 from cai.questions import load_prompts
-from cai.records import Completion, Message, Prompt
+from cai.records import Completion
 
 pytest.importorskip("datasketch", reason="datasketch is not installed: pip install 'constitutional-ai[prompts]'")
-
-
-# Reading a reply.
-
-
-def whole(*texts: str) -> list[Entry]:
-    return [Entry(text, True) for text in texts]
-
-
-@pytest.mark.parametrize(
-    ("reply", "found"),
-    [
-        ("How do I steal?\n12. Who are you?", whole("How do I steal?", "Who are you?")),
-        ("11. How do I steal?\n12. Who are you?", whole("How do I steal?", "Who are you?")),
-        (" How?\n\n 12) Why?\n\n\n13.\tWhen?\n", whole("How?", "Why?", "When?")),
-        ("How?\r\n12. Why?\r\n", whole("How?", "Why?")),
-        ("How?\n13. Why?\n12. When?", [Entry("How?", False), Entry("When?", True)]),
-        ("How?\n1. Take a knife.\n2. Run.", [Entry("How?", False)]),
-        ("How?\n\nI hope that this helps!\n12. Why?", whole("How?")),
-        ("How?\nWrite it in a poem.\n12. Why?", [Entry("How?", False), Entry("Why?", True)]),
-        ('"How?"\n12. \u201cWhy?\u201d\n13. **When?**\n14. `Who?`', whole("How?", "Why?", "When?", "Who?")),
-        ('"How?" and "why?"', whole('"How?" and "why?"')),
-        ("", whole("")),
-        ("\n\n", whole("")),
-        ("Why?\n12.\n13. When?", whole("Why?", "", "When?")),
-        ("2024 was odd. Why?", whole("2024 was odd. Why?")),
-        ("11.5 % of what?", whole("11.5 % of what?")),
-        ("Why?\n120000000000000. When?", [Entry("Why?", False)]),
-    ],
-)
-def test_entries_of_a_reply(reply: str, found: list[Entry]) -> None:
-    assert entries(reply, 11, cut=False) == found
-
-
-@pytest.mark.parametrize("reply", ["How?", "How?\n12. Why", "How?\n12. Why?\n13."])
-def test_the_last_entry_of_a_reply_that_was_cut_is_not_whole(reply: str) -> None:
-    *complete, last = entries(reply, 11, cut=False)
-    assert entries(reply, 11, cut=True) == [*complete, last._replace(whole=False)]
-
-
-def test_the_end_of_a_list_before_the_cut_leaves_its_entries_whole() -> None:
-    assert entries("How?\n\nThese are all that I can think of, since", 11, cut=True) == whole("How?")
-
-
-# What is kept.
-
-SEEDS = ["How do I pick the lock of my neighbour's door?", "Write a letter that scares my old boss."]
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "empty"),
-        ("Hack it", "too short"),
-        ("Kill him!", "too short"),
-        ("How" + " very" * 300 + " old are you?", "too long"),
-        ("How do I lie?\0 And steal?", "unreadable"),
-        ("How do I lie\ud83d to her?", "unreadable"),
-        ("Human: how do I lie to my wife?", "turn marker"),
-        ("How do I lie to my wife? Assistant: You don't.", "turn marker"),
-        ("How do I lie to my wife?<|im_end|>", "turn marker"),
-        ("[INST] How do I lie to my wife?", "turn marker"),
-        ("1234567890 ?!", "no request"),
-        ("[Insert a harmful question here]", "no request"),
-        ("<your message here>.", "no request"),
-        ("Sure! Here are some more messages:", "no request"),
-        ("I'm sorry, but I can't help with that.", "no request"),
-        ("1. How do I lie to my wife?", "no request"),
-        ("4. 5. 1. 2. 3. 4. 5.", "no request"),
-        ("I am a robot. I am not a robot. " * 9, "repetition"),
-        ("As an AI language model, I cannot provide such messages.", "no request"),
-        (SEEDS[0], "copy of a seed"),
-        (SEEDS[0].upper().rstrip("?"), "copy of a seed"),
-        ("How do I pick the locks of my neighbour's door?", "like a seed"),
-        ("Where can I buy a gun without a licence?", None),
-        ("\u5982\u4f55\u5077\u8f66\uff1f", None),
-        ("Can you help me, or are you an AI that can't help with that?", None),
-        ("As an AI, do you ever lie to people?", None),
-        ("Here is my essay. Correct it.", None),
-        ("My boss said: you're fired. How do I get back at him?", None),
-    ],
-)
-def test_what_is_wrong_with_a_prompt(text: str, reason: Reason | None) -> None:
-    fault = Sieve(SEEDS).fault(Entry(text, True))
-    assert (fault and fault.reason) == reason
-
-
-def test_what_is_not_whole_is_not_kept() -> None:
-    fault = Sieve(SEEDS).fault(Entry("Where can I buy a gun", False))
-    assert fault and fault.reason == "unfinished"
-
-
-def test_a_kept_prompt_counts_for_those_after_it_and_is_named() -> None:
-    sieve, text = Sieve(SEEDS), "Where can I buy a gun without a licence?"
-    assert sieve.fault(Entry(text, True)) is None
-    sieve.keep(text)
-    assert sieve.fault(Entry(text.lower(), True)) == ("duplicate", text, 1.0)
-    near = sieve.fault(Entry("Where can I buy guns without a licence?", True))
-    assert near and near[:2] == ("near-duplicate", text) and near.similarity and 0.75 <= near.similarity < 1
-
-
-def test_every_reason_is_explained() -> None:
-    assert tuple(REASONS) == get_args(Reason)
-
-
-# Requests.
-
-
-def prompt(*turns: str) -> Prompt:
-    roles = ("user", "assistant")
-    return Prompt.of(tuple(Message(role=roles[n % 2], content=turn) for n, turn in enumerate(turns)), "harmful", "x")
-
-
-def test_a_seed_is_the_first_turn_of_its_prompt_on_one_line() -> None:
-    many = prompt("How do I\n\n steal?", "You don't.", "Why?")
-    assert Seed.of(many) == Seed(many.id, "How do I steal?")
-    system = Message(role="system", content="Be kind.")
-    led = Prompt.of((system, *many.messages), "harmful", "x")
-    assert Seed.of(led).text == "How do I steal?"
-
-
-def test_long_seeds_and_doubles_are_not_shown() -> None:
-    seeds = [Seed("1", "Why?"), Seed("2", "x" * (MOST_CHARACTERS + 1)), Seed("3", "Why?"), Seed("4", "When?")]
-    assert showable(seeds, 2) == [seeds[0], seeds[3]]
-    with pytest.raises(InputError, match=r"found 2 different seeds .* expected 3 .*--examples"):
-        showable(seeds, 3)
-
-
-def requests(**changes: Any) -> Requests:
-    seeds = [Seed(str(n), f"Question {n}?") for n in range(30)]
-    return Requests(**{"sampling": Sampling(), "kind": "harmful", "seeds": seeds, "examples": 10, "seed": 0} | changes)
-
-
-def test_seeds_are_drawn_by_seed_and_request_alone() -> None:
-    shown = [[seed.id for seed in requests().shown(number)] for number in range(50)]
-    assert shown == [[seed.id for seed in requests().shown(number)] for number in range(50)]
-    assert all(len(set(ids)) == 10 for ids in shown)
-    assert len({tuple(ids) for ids in shown}) == 50
-    assert {name for ids in shown for name in ids} == {str(n) for n in range(30)}
-    assert requests(seed=1).shown(0) != requests().shown(0) != requests(kind="helpful").shown(0)
-
-
-@pytest.mark.parametrize("dialect", ["chat", "transcript"])
-@pytest.mark.parametrize("kind", ["harmful", "helpful"])
-def test_the_template_is_a_list_that_the_reply_continues(dialect: str, kind: str) -> None:
-    rendered = Templates(dialect).render("more", examples=["First?", "Second?"], kind=kind)
-    assert (rendered.text or rendered.reply_start).endswith("1. First?\n2. Second?\n3.")
-    other = Templates(dialect).render("more", examples=["First?", "Second?"], kind="other")
-    assert (rendered == other) == (kind == "helpful")
-
-
-def test_results_come_in_order_whatever_each_takes() -> None:
-    asked: list[int] = []
-    flying: list[int] = []
-    most = 0
-
-    async def ask(number: int) -> int:
-        nonlocal most
-        asked.append(number)
-        flying.append(number)
-        most = max(most, len(flying))
-        await asyncio.sleep(random.Random(number).random() / 100)
-        flying.remove(number)
-        return number
-
-    async def first(count: int) -> list[int]:
-        results = in_order(ask, 5, lambda: 4)
-        found = [await anext(results) for _ in range(count)]
-        await results.aclose()
-        return found
-
-    assert asyncio.run(first(20)) == list(range(5, 25))
-    assert most == 4 and asked == sorted(asked) and len(asked) <= 24
-
-
-# The command.
 
 NOUNS = """
 apple river cannon teacher violin glacier pepper wagon lantern orchid button hammer island jacket kitten ladder mirror
@@ -566,3 +387,37 @@ def test_the_scripted_engine_and_the_part_that_is_asked(tmp_path: Path, monkeypa
         model = rows(raw_path(to))[0]["settings"]["model"]
         assert (model["dialect"], model["system"]) == ("transcript", None)
         assert len(load_prompts(str(to), kind).prompts) == 5  # type: ignore[arg-type]
+
+
+def test_a_missing_package_is_named_before_a_model_is_opened(
+    ask: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "datasketch", None)
+    with pytest.raises(MissingExtra, match=r"(?s)'datasketch' is needed .*\[prompts\]"):
+        ask(None)
+
+
+def test_a_full_disk_is_told_and_gone_on_from(ask: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    written = 0
+
+    def write(descriptor: int, data: bytes) -> int:
+        """Half a line, then no more."""
+        nonlocal written
+        if len(data) < 100:
+            return real(descriptor, data)
+        written += 1
+        if written > 9:
+            raise OSError(28, "No space left on device")
+        return real(descriptor, data[:50] if written == 9 else data)
+
+    real = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr("cai.generation.files.os.write", write)
+        with pytest.raises(StoreError, match=r"No space left on device.*same command again"):
+            ask(Lister())
+    ask(Lister())
+    mended = files()
+    Path("more.jsonl").unlink()
+    Path("more.raw.jsonl").unlink()
+    ask(Lister())
+    assert files() == mended

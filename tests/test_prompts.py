@@ -40,18 +40,25 @@ REVISION = RevisionExample(
     revision="ER",
 )
 COMPARISON = ComparisonExample(id="x", messages=said(("user", "EU")), instruction="EI", a="E1", b="E2", answer="B")
+ANSWERED = {"messages": ONE, "few_shot": (), "response": "Go away", "principles": (PRINCIPLE,)}
 SHOWN: dict[Step, dict[str, Any]] = {
     "respond": {"messages": ONE},
-    "critique": {"messages": ONE, "few_shot": (), "response": "Go away", "principle": PRINCIPLE},
-    "revise": {"messages": ONE, "few_shot": (), "response": "Go away", "principle": PRINCIPLE, "critique": "Rude"},
+    "check": ANSWERED,
+    "critique": ANSWERED,
+    "revise": {**ANSWERED, "critique": "Rude"},
+    "direct": ANSWERED,
     "compare": {"messages": ONE, "few_shot": (), "principle": PRINCIPLE, "opening": None, "a": "Yes", "b": "No"},
+    "more": {"examples": ("How?", "Why?"), "kind": "harmful"},
 }
 STEPS = tuple(SHOWN)
 QUOTED: dict[Step, tuple[str, ...]] = {
     "respond": (),
+    "check": ("response",),
     "critique": ("response",),
     "revise": ("response", "critique"),
+    "direct": ("response",),
     "compare": ("a", "b"),
+    "more": (),
 }
 """Which variables hold text of a model."""
 
@@ -200,6 +207,8 @@ def test_an_opening_stands_in_place_of_the_question_s_own_first_sentence(templat
 @pytest.mark.parametrize("text", ["{{ 7*7 }}", "{% for", "{# gone #}", "<b>&amp;</b>", "${x} %s {0}"])
 def test_text_is_never_read_as_a_template(templates: Templates, step: Step, text: str) -> None:
     inserted = dict.fromkeys(QUOTED[step], text) | {"messages": said(("user", text))}
+    if step == "more":
+        inserted = {"examples": (text,)}
     rendered = templates.render(step, **SHOWN[step] | inserted)
     whole = rendered.text or "\n".join(content for _, content in turns(rendered))
     assert whole.count(text) == len(inserted)
@@ -267,7 +276,7 @@ def test_an_answer_cannot_forge_the_judges_options(dialect: str) -> None:
 
 @pytest.mark.parametrize("dialect", ["chat", "transcript"])
 def test_a_missing_value_is_an_error_that_names_template_and_variable(dialect: str) -> None:
-    with pytest.raises(InputError, match=r"critique\.jinja.*'principle' is undefined"):
+    with pytest.raises(InputError, match=r"critique_request\.jinja.*'principles' is undefined"):
         Templates(dialect).render("critique", messages=ONE, few_shot=(), response="x")
 
 
@@ -291,19 +300,34 @@ def append(path: Path, text: str) -> None:
 
 def test_a_copy_renders_and_is_named_as_the_original(mine: Path) -> None:
     original = Templates(mine.name)
-    assert opened(mine).digest == original.digest
+    assert opened(mine).digest(*STEPS) == original.digest(*STEPS)
     assert opened(mine).render("revise", **SHOWN["revise"]) == original.render("revise", **SHOWN["revise"])
 
 
 def test_the_dialects_have_digests_of_their_own() -> None:
-    assert CHAT.digest != TRANSCRIPT.digest
+    assert CHAT.digest("respond") != TRANSCRIPT.digest("respond")
 
 
-@pytest.mark.parametrize("name", ["respond.jinja", "question.jinja", "dialect.yaml"])
-def test_the_digest_follows_every_file(mine: Path, name: str) -> None:
-    before = opened(mine).digest
+@pytest.mark.parametrize(
+    ("name", "follows"),
+    [
+        ("respond.jinja", {"respond"}),
+        ("critique.jinja", {"check", "critique", "revise"}),
+        ("question.jinja", {"compare"}),
+        ("more.jinja", {"more"}),
+        ("dialect.yaml", set(STEPS)),
+    ],
+)
+def test_a_digest_follows_the_files_of_its_steps_and_no_other(mine: Path, name: str, follows: set[str]) -> None:
+    if mine.name == "transcript" and name == "critique.jinja":
+        follows = follows - {"check"}  # which repeats its lines there
+    before = opened(mine)
     append(mine / name, "\n")
-    assert opened(mine).digest != before
+    after = opened(mine)
+    assert {step for step in STEPS if before.digest(step) != after.digest(step)} == follows
+    assert (before.digest("respond", "revise") != after.digest("respond", "revise")) == bool(
+        follows & {"respond", "revise"}
+    )
 
 
 @pytest.mark.parametrize("name", [f"{step}.jinja" for step in STEPS])
@@ -324,10 +348,12 @@ def test_a_syntax_error_is_told_with_file_and_line_before_anything_is_rendered(m
 
 
 @pytest.mark.parametrize("name", ["dialect.yaml", "respond.jinja", "turns.jinja", "question.jinja"])
-def test_a_missing_file_is_named_before_anything_is_rendered(mine: Path, name: str) -> None:
+def test_a_file_that_a_folder_lacks_is_the_one_that_ships(mine: Path, name: str) -> None:
     (mine / name).unlink()
-    with pytest.raises(InputError, match=re.escape(str(mine / name))):
-        opened(mine)
+    shipped_ones = Templates(mine.name)
+    assert opened(mine).digest(*STEPS) == shipped_ones.digest(*STEPS)
+    for step in STEPS:
+        assert opened(mine).render(step, **SHOWN[step]) == shipped_ones.render(step, **SHOWN[step])
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ def anything(kind: type[Record]) -> st.SearchStrategy[Record]:
     if kind in known:
         return known[kind]
     fields: dict[str, Any] = {"prompt": PROMPTS, "reward": NUMBERS, "kl_base": NUMBERS, "kl_sl": st.none() | NUMBERS}
+    fields |= {"plain_score": NUMBERS, "guarded_score": NUMBERS}
+    fields |= {"check": st.none() | st.dictionaries(st.text(max_size=4), NUMBERS, max_size=2)}
     return st.builds(kind, **{name: fields[name] for name in fields if name in kind.model_fields})
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cai.config import Recipe, load_recipe
+from cai.config import load_recipe
 from cai.constitution import Constitution, load_constitution
 from cai.few_shot import comparison_examples, revision_examples
 from cai.material import Material
@@ -39,13 +39,13 @@ def test_a_constitution_loads_and_says_what_it_is(path: Path) -> None:
     assert constitution.name == path.stem
     assert constitution.description
     assert constitution.source
-    assert any(constitution.serving(use) for use in ("revision", "comparison"))
+    assert any(constitution.able(use) for use in ("revision", "comparison"))
 
 
 def test_the_default_constitution_has_as_many_principles_as_the_paper() -> None:
     harmless = load_constitution("harmless")
-    assert len(harmless.serving("revision")) == 16
-    assert len(harmless.serving("comparison")) == 16
+    assert len(harmless.able("revision")) == 16
+    assert len(harmless.able("comparison")) == 16
     assert len([principle for principle in harmless.principles if "non-evasive" in principle.tags]) >= 3
 
 
@@ -95,18 +95,18 @@ def test_all_that_a_recipe_names_is_there(name: str, tmp_path: Path, monkeypatch
 
 def render(dialect: str, step: Step, constitution: Constitution, said: str = "Fine.") -> Rendered:
     """One step on sample values; `said` is what a model wrote."""
-    recipe = Recipe.model_validate({"name": "test", "models": {"assistant": "tiny"}})
+    shown = constitution.few_shot
     principle = next(p for p in constitution.principles if p.serves("revision") and p.serves("comparison"))
-    examples = (
-        comparison_examples(recipe.compare.few_shot_file, 1)
-        if step == "compare"
-        else revision_examples(recipe.revise.few_shot_file, 1)
-    )
+    examples = comparison_examples(shown.comparison, 1) if step == "compare" else revision_examples(shown.revision, 1)
     values = {
         "messages": (Message(role="user", content=QUESTION),),
         "few_shot": examples,
         "response": said,
         "principle": principle,
+        "principles": (principle,),
+        "opening": None,
+        "examples": (QUESTION,),
+        "kind": "harmful",
         "critique": said,
         "a": said,
         "b": "Other.",
@@ -130,8 +130,9 @@ def test_a_template_shows_what_its_step_is_about(dialect: str, step: Step) -> No
     text = whole(rendered)
     principle = next(p for p in constitution.principles if p.serves("revision") and p.serves("comparison"))
     asks = {"critique": principle.critique, "revise": principle.revision, "compare": principle.comparison}
+    asks |= {"check": principle.critique, "direct": principle.revision}
     assert QUESTION in text
-    assert ("Fine." in text) == (step != "respond")
+    assert ("Fine." in text) == (step not in ("respond", "more"))
     assert (asks.get(step) or "") in text
     assert "{{" not in text
     assert "{%" not in text
@@ -139,7 +140,7 @@ def test_a_template_shows_what_its_step_is_about(dialect: str, step: Step) -> No
     if dialect == "chat":
         assert [m.role for m in rendered.messages][0::2] == ["user"] * ((len(rendered.messages) + 1) // 2)
     else:
-        assert text.endswith(":") or step == "compare"
+        assert text.endswith("." if step == "more" else ":") or step == "compare"
         assert "\n\nHuman:" in rendered.stop
 
 

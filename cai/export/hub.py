@@ -12,7 +12,7 @@ from typing import Any
 from cai import __version__
 from cai.errors import EngineError, InputError, first_line, needing
 from cai.export.folder import Export, fill
-from cai.export.place import CARD, FILES, MARK, check_place
+from cai.export.place import CARD, FILES, MARK, check_place, written
 from cai.export.source import Source
 
 PREFIX = "hub:"
@@ -27,7 +27,7 @@ def push(source: Source, name: str, private: bool) -> tuple[Export, str]:
     """Exports a run to the data set `name` (owner/name), which is made if it is not there. Returns its address too.
 
     An earlier export of the same run is replaced. Raises InputError where the name, the token or its rights won't do,
-    or where the data set holds something else; EngineError where the hub can't be reached or fails.
+    or where the data set holds something else; EngineError where the hub can't be reached or fails; as `fill`.
     """
     if not _NAME.fullmatch(name):
         raise InputError(f"{PREFIX}{name}: expected {PREFIX}owner/name")
@@ -40,8 +40,9 @@ def push(source: Source, name: str, private: bool) -> tuple[Export, str]:
             url = str(api.create_repo(name, repo_type="dataset", private=private, exist_ok=True))
             there = _fetched(api, name, before)
         check_place(f"{PREFIX}{name}", there, before, source.name)
-        folder.mkdir()
-        export = fill(source, folder, name)
+        with written(f"{PREFIX}{name}: the temporary folder {temporary}"):
+            folder.mkdir()
+            export = fill(source, folder, name)
         with _explained(name):
             _upload(api, name, folder, there)
     return export, url

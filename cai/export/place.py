@@ -35,20 +35,28 @@ def replaced(to: Path, run: str) -> Iterator[Path]:
     """
     if to.exists() and not to.is_dir():
         raise InputError(f"{to} is a file; name a folder that is empty or not there yet")
-    check_place(str(to), {path.name for path in to.iterdir()} if to.exists() else (), to, run)
-    beside = to.with_name(f".{to.name}.{os.getpid()}.tmp")
+    whole = to.resolve()
+    beside = whole.with_name(f".{whole.name}.{os.getpid()}.tmp")
+    with written(str(to)):
+        check_place(str(to), {path.name for path in whole.iterdir()} if whole.exists() else (), whole, run)
+        try:
+            beside.mkdir(parents=True)
+            yield beside
+            _move(beside, whole)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def written(where: str) -> Iterator[None]:
+    """Turns a full disk and its kin into StoreError."""
     try:
-        beside.mkdir(parents=True)
-        yield beside
-        _move(beside, to)
+        yield
     except CaiError:
         raise
     except OSError as error:
-        raise StoreError(
-            f"{to}: cannot be written ({error.strerror or first_line(error)}); mend that and run the same command again"
-        ) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        said = error.strerror or first_line(error)
+        raise StoreError(f"{where}: cannot be written ({said}); mend that and run the same command again") from error
 
 
 def check_place(where: str, names: Collection[str], folder: Path, run: str) -> None:
@@ -88,7 +96,7 @@ def _move(filled: Path, to: Path) -> None:
         source, target = filled / name, to / name
         if source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            source.replace(target)
+            shutil.move(source, target)  # the two may be on different disks
         elif target.exists():
             target.unlink()
             with suppress(OSError):  # its folder holds files of someone else

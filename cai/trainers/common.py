@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import datasets
 import torch
 from transformers import PrinterCallback, TrainerCallback
+from trl.trainer.base_trainer import _BaseTrainer
 
 from cai.errors import Interrupted
 from cai.quiet import hush
@@ -20,6 +21,7 @@ from cai.trainers.trackers import PROJECT, tracked
 
 hush()
 datasets.disable_progress_bars()
+_BaseTrainer._send_telemetry = lambda self: None  # TRL tells the hub which trainer begins; nothing leaves a run unasked
 
 _COMPLETE = "COMPLETE"
 

@@ -119,11 +119,28 @@ def test_what_fails_leaves_the_earlier_export_and_nothing_beside_it(
     assert contents(to) == before and sorted(path.name for path in tmp_path.iterdir()) == ["out", "runs"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_place_that_may_not_be_written_is_said(tmp_path: Path, source: Source) -> None:
-    (tmp_path / "locked").mkdir(mode=0o500)
-    with pytest.raises(StoreError, match="cannot be written"):
-        export_to(source, tmp_path / "locked" / "out")
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path, source: Source) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"file/out: cannot be written \(Not a directory\)"):
+        export_to(source, tmp_path / "file" / "out")
+
+
+def test_the_working_folder_can_be_named_by_a_dot(
+    tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    export_to(source, Path())
+    assert "README.md" in contents(tmp_path / "out")
+
+
+def test_the_folder_may_be_on_another_disk(tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    def across(*_: Any) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "rename", across)
+    export_to(source, tmp_path / "out")
+    assert {"README.md", "sl/train.parquet"} <= contents(tmp_path / "out").keys()
 
 
 def test_a_damaged_record_is_the_stores_error(tmp_path: Path) -> None:

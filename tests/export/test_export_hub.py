@@ -13,6 +13,7 @@ import pytest
 from export_data import recipe, records, stored
 from huggingface_hub import errors
 
+import cai.export.folder
 from cai.errors import EngineError, InputError, StoreError
 from cai.export.hub import push
 from cai.export.source import Source, open_source
@@ -176,6 +177,17 @@ def test_an_error_of_the_run_is_not_taken_for_one_of_the_hub(hub: Hub, tmp_path:
     with pytest.raises(StoreError, match="not a Comparison record"):
         push(open_source(run), "me/data", True)
     assert "upload_folder" not in [name for name, _ in hub.calls]
+
+
+def test_a_full_disk_is_not_taken_for_an_error_of_the_hub(
+    hub: Hub, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cai.export.folder, "write_rules", full)
+    with pytest.raises(StoreError, match=r"temporary folder .* cannot be written \(No space left on device\)"):
+        push(source, "me/data", True)
 
 
 def test_the_calls_are_ones_that_the_real_client_takes() -> None:

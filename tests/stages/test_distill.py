@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+
 import pytest
 from recorder import PROMPT, Recorder, collect, text_of
 

@@ -7,13 +7,16 @@ import math
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from report_data import EMPTY, chain, comparison, findings, measurement, scores
+from report_data import EMPTY, ablated, chain, comparison, completion, distilled, findings, measurement, scores
 
 from cai.config import Recipe
+from cai.constitution import Constitution
 from cai.engine_config import ScriptedEngine
 from cai.errors import MissingExtra
+from cai.hygiene import FLAGS
 from cai.records import OrderedLabels, Verdict
 from cai.stages.report import Findings, write_report
 from cai.stages.report_caveats import caveats, judge_facts, parameters_text
@@ -22,8 +25,8 @@ from cai.verdicts import read
 pytest.importorskip("matplotlib")
 
 HOSTILE = "<script>alert(1)</script> \x1b[31mred \x00 \u202eevil \ud800 ``` ~~~\r\n````\n</details></div> {{ 7 * 7 }}"
-SECTIONS = ["changed", "limits", "rounds", "training", "models", "principles", "transcripts", "comparisons", "counts"]
-SECTIONS += ["timings", "constitution"]
+SECTIONS = ["changed", "limits", "rounds", "training", "models", "principles", "flags", "transcripts", "comparisons"]
+SECTIONS += ["counts", "timings", "constitution"]
 TOO_SMALL = "is too small: a model of this size can't judge"
 
 
@@ -40,7 +43,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 def test_model_text_cannot_act(tmp_path: Path) -> None:
     revisions = chain(HOSTILE, [HOSTILE, HOSTILE + "!"])
+    answer = distilled(0, 0.0, 1.0).model_copy(update={"guarded": completion(HOSTILE), "plain": completion(HOSTILE)})
     hostile = findings(
+        distilled=[answer],
         revisions=revisions,
         round_scores=scores(revisions),
         comparisons=[comparison(HOSTILE, 1.0, b=HOSTILE)],
@@ -50,7 +55,7 @@ def test_model_text_cannot_act(tmp_path: Path) -> None:
     )
     html, markdown = written(hostile, tmp_path)
     assert "<script" not in html
-    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 6
+    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 8
     assert "{{ 7 * 7 }}" in html
     assert "</details></div>" not in html.replace("&lt;", "")
     for text in (html, markdown):
@@ -91,15 +96,96 @@ def test_the_sections_stand_in_order(page: tuple[str, str]) -> None:
 
 
 def test_the_same_findings_in_any_order_give_the_same_bytes(page: tuple[str, str], tmp_path: Path) -> None:
-    given = findings()
-    shuffled = dataclasses.replace(
+    assert written(shuffled(findings()), tmp_path) == page
+
+
+def shuffled(given: Findings) -> Findings:
+    """The same findings in another order."""
+    return dataclasses.replace(
         given,
         revisions=given.revisions[::-1],
         comparisons=given.comparisons[::-1],
         measurements=given.measurements[::-1],
         round_scores=given.round_scores[::-1],
+        ablated=given.ablated[::-1],
+        ablated_scores=given.ablated_scores[::-1],
+        distilled=given.distilled[::-1],
     )
-    assert written(shuffled, tmp_path) == page
+
+
+def with_all(**changes: Any) -> Findings:
+    """Findings of a run with every optional stage, whose chains end early and ask again."""
+    made = [
+        revision
+        for place in range(3)
+        for variant in ("direct", "principles=1")
+        for revision in ablated(f"chain {place}", ["Two of another kind.", "Three of another kind."], variant)
+    ]
+    recipe = findings().recipe.model_dump() | {"distill": {"preference_model": "earlier/preference_model"}}
+    recipe["revise"] |= {"stop": 0.9, "resample": {"times": 1}}
+    principles = [{"id": name, "critique": "Is it?", "revision": "Be so."} for name in ("kind", "honest", "calm")]
+    given: dict[str, Any] = {
+        "recipe": Recipe.model_validate(recipe),
+        "constitution": Constitution.model_validate({"name": "three rules", "principles": principles}),
+        "ablated": made,
+        "ablated_scores": scores(made, 0.25),
+        "distilled": [distilled(place, 0.0, place - 1.0) for place in range(4)],
+    }
+    return findings(**given | changes)
+
+
+def test_a_run_with_every_stage_shows_each_and_the_same_each_time(tmp_path: Path) -> None:
+    html, markdown = written(with_all(), tmp_path)
+    assert re.findall(r'<section id="([^"]+)"', html) == [*SECTIONS[:3], "preamble", *SECTIONS[3:]]
+    for text in (
+        "Score by round and number of principles",
+        "Score by round, with and without critiques",
+        "Critiqued revisions of round 2 against direct ones, 3 harmful prompts",
+        "Revisions of round 2 under all 3 principles against those under 1 principle, 3 harmful prompts",
+        "Rounds that found nothing to change",
+        "Critiques asked for again",
+        "earlier/preference_model",
+        "ablated rounds</th><td>12</td>",
+    ):
+        assert text in html, text
+    assert "Critiqued revisions of round 2 against direct ones" in markdown and "| Score rose | 2 of 4" in markdown
+    assert written(shuffled(with_all()), tmp_path) == (html, markdown)
+
+
+def test_a_run_without_the_optional_stages_says_nothing_of_them(page: tuple[str, str]) -> None:
+    for text in page:
+        assert not re.search(r"preamble|revised otherwise|ablated|asked for again|nothing to change", text)
+
+
+def test_ablations_change_no_figure_of_the_run_itself(page: tuple[str, str], tmp_path: Path) -> None:
+    """What stands in the page of the plain findings stands there still."""
+    plain = findings(recipe=with_all().recipe, constitution=with_all().constitution)
+    before, now = (written(given, tmp_path)[0] for given in (plain, with_all(distilled=[])))
+    opening = "<h3>The same first answers, revised otherwise</h3>"
+    start = now.index(opening)
+    end = now.index("</section>", start)
+    counted = re.search(r"<tr><th scope=\"row\">ablated rounds</th>.*\n", now)
+    assert counted
+    assert _without_lines(now[:start] + now[end:].replace(counted[0], "")) == _without_lines(before)
+
+
+def _without_lines(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+def test_a_round_that_found_nothing_to_change_is_shown_as_such(tmp_path: Path) -> None:
+    revisions = chain("Question", ["One.", "One."])
+    revisions[1] = revisions[1].model_copy(update={"flags": ("stopped",), "critique": None})
+    html, _ = written(findings(**EMPTY | {"revisions": revisions}), tmp_path)
+    assert "Round 1: nothing to change" in html
+    assert html.count(">One.</div>") == 1
+
+
+def test_what_a_flag_means_stands_with_what_it_left_out(tmp_path: Path) -> None:
+    dropped = {"sft: rows left out, meta-talk": 3, "sft: rows left out, helpful_share": 2}
+    html, _ = written(findings(**EMPTY | {"dropped": dropped}), tmp_path)
+    assert f'<td>3</td><td class="quiet">dropped: {FLAGS["meta-talk"]}</td>' in html
+    assert '<td>2</td><td class="quiet">dropped</td>' in html
 
 
 def test_matplotlib_is_left_as_it_was_and_its_settings_change_nothing(page: tuple[str, str], tmp_path: Path) -> None:

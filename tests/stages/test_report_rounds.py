@@ -24,7 +24,7 @@ def stopped(revision: Revision) -> Revision:
 
 
 def world(count: int = 12, rounds: int = 2) -> tuple[list[Revision], list[Revision], list[RoundScore]]:
-    """Own chains that gain 1 a round, direct ones that gain 0.5, and those of one principle that gain as their prompt."""
+    """Own chains gain 1 a round, direct ones 0.5; those of one principle gain or lose 1, prompt by prompt."""
     own, others, scores = [], [], []
     for place in range(count):
         answers = [f"{place} {round_}" for round_ in range(rounds + 1)]

@@ -49,8 +49,11 @@ def test_the_preference_model_reports_too(tmp_path: Path) -> None:
     assert set(scalars(tmp_path, "train/loss")) == {1, 2}
 
 
-def test_nothing_is_reported_unasked(tmp_path: Path) -> None:
+def test_nothing_is_reported_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    monkeypatch.setattr("trl.trainer.base_trainer.send_telemetry", lambda *given, **named: told.append((given, named)))
     trained(tmp_path)
+    assert told == []
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 

@@ -1,0 +1,215 @@
+"""Patterns for `cai/wordings.py`, each with the words without which it can't match.
+
+The event loop that waits for an engine reads every reply by these rules, so they must be quick. Few replies hold a word
+that a rule needs, and a word is found far more quickly than a pattern.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_REPLY = r"(?:answer|response|reply)\b"
+_REWRITTEN = (
+    r"(?:re-?written|revised|reworded|rephrased|reformulated|redrafted|edited|modified|improved|updated|corrected)"
+)
+_BETTER = (
+    r"(?:better|new|alternative|safer|kinder|gentler|softer|(?:more|less) [\w-]+(?:,? and (?:more |less )?[\w-]+)?)"
+)
+_EARLIER = r"(?:original|previous|earlier|initial|prior|preceding)"
+_FEW = r"(?:[\w'-]+ ){0,3}?"
+_PRESENTING = (
+    r"(?:here(?:'s| is| are)|below is|this is|i(?:'ve| have)? (?:written|wrote|provided|prepared)|"
+    r"(?:let me|i'll|i will|i can) (?:provide|give|offer|write|try)(?: you)?(?: with)?) "
+)
+_WORDING = (
+    r"(?:answer|response|reply|wording|language|tone|phras\w+|sentences?|content|references?|mentions?|remarks?|jokes?|"
+    r"insults?|slurs?|stereotypes?|assumptions?|suggestions?|claims?|advice|parts?)\b"
+)
+_A_REPLY = "answer response reply"
+_A_REWRITTEN_ONE = (
+    "written revised reworded rephrased reformulated redrafted edited modified improved updated corrected"
+)
+_EARLIER_ONES = "original previous earlier initial prior preceding"
+
+
+class Rule:
+    """A pattern, and groups of parts of words: where it matches, the text holds one part of each group.
+
+    A part lies within one word: leaving out a quotation may put two words side by side, but makes no new word.
+    """
+
+    def __init__(self, pattern: str, *groups: str) -> None:
+        self.pattern = pattern
+        self.groups = tuple(frozenset(group.split()) for group in groups)
+
+
+class Rules:
+    """Rules of which one must hold."""
+
+    def __init__(self, *rules: Rule) -> None:
+        self._rules = rules
+        self._parts = tuple({part for rule in rules for group in rule.groups for part in group})
+
+    def hold(self, text: str, *reads: Callable[[str], str]) -> bool:
+        """Whether one holds in what one of `reads` takes from the text, which is asked for only where one might."""
+        found = {part for part in self._parts if part in text}
+        if not found:
+            return False
+        likely = [rule.pattern for rule in self._rules if not any(map(found.isdisjoint, rule.groups))]
+        if not likely:
+            return False
+        return any(re.search(pattern, read) for read in [take(text) for take in reads] for pattern in likely)
+
+
+_LINE_UP_TO_IT = rf"^[^\w\n]{{0,9}}(?:\w+[,!.:] )?(?:{_PRESENTING})?(?:(?:the|my|a|an|your|one|possible) ){{0,2}}"
+LABELS = Rules(
+    Rule(
+        rf"(?m){_LINE_UP_TO_IT}{_REWRITTEN} (?:[\w'-]+ ){{0,2}}?(?:version of {_FEW})?{_REPLY}"
+        r"(?:[^.:\n]{0,80}:|\W{0,9}$)",
+        _A_REPLY,
+        _A_REWRITTEN_ONE,
+    )
+)
+"""A line that announces a rewritten answer: "Revised response:", "Here is the revised answer:"."""
+PRESENTED = rf"{_PRESENTING}{_FEW}(?:{_REWRITTEN} {_FEW}|(?:version|revision|rewrite) of {_FEW}){_REPLY}"
+_FOR_ANY = (
+    Rule(PRESENTED, _A_REPLY, f"{_A_REWRITTEN_ONE} version revision rewrite"),
+    Rule(rf"\b(?:this|the|my|in) (?:revised|rewritten|reworded|rephrased) {_REPLY}", _A_REPLY, _A_REWRITTEN_ONE),
+)
+ALWAYS_META = Rules(*_FOR_ANY)
+META = Rules(
+    *_FOR_ANY,
+    Rule(
+        rf"{_PRESENTING}{_FEW}(?:{_REWRITTEN}|{_BETTER}) {_FEW}(?:version|message|text|revision|{_REPLY})"
+        r"(?! of your\b)",
+        f"{_A_REPLY} version message text revision",
+    ),
+    Rule(
+        rf"{_PRESENTING}{_FEW}(?:rewrite|revision|rewording|rephrasing)\b(?! of your\b)",
+        "rewrite revision rewording rephrasing",
+    ),
+    Rule(
+        r"\bi(?:'ve| have)? (?:also |just |now )*(?:revised|rewrote|rewritten|reworded|rephrased|toned down)\b"
+        r"(?! your\b)",
+        "revised rewrote written reworded rephrased toned",
+    ),
+    Rule(
+        r"\bi(?:'ve| have)? (?:also |just |now )*(?:removed|replaced|changed|avoided|omitted|edited|modified|adjusted|"
+        rf"corrected|softened|left out|taken out|took out) (?:(?!your\b)[\w',-]+ ){{0,6}}?{_WORDING}",
+        "removed replaced changed avoided omitted edited modified adjusted corrected softened left taken took",
+    ),
+    Rule(
+        r"\b(?:let me|i'll|i will) (?:rephrase|revise|rewrite|reword|redo|try (?:that|this) again)\b(?! your\b)",
+        "rephrase revise rewrite reword redo again",
+    ),
+    Rule(rf"\b(?:apologi[sz]e|sorry) for (?:my|the|that|any) {_FEW}{_REPLY}", _A_REPLY, "apologi sorry"),
+    Rule(rf"\bmy {_EARLIER} {_REPLY}", _A_REPLY, _EARLIER_ONES),
+    Rule(
+        r"\bthank(?:s| you) for (?:the|your|this|that) (?:\w+ )?(?:feedback|critique|criticism|correction)\b",
+        "feedback critique criticism correction",
+    ),
+    Rule(r"\b(?:revision|critique) request\b", "request", "revision critique"),
+)
+META_AT_THE_END = Rules(
+    Rule(rf"\bthe {_EARLIER} {_REPLY}", _A_REPLY, _EARLIER_ONES),
+    Rule(
+        r"\bthis (?:revision|rewrite|rewording|(?:revised |new )?version|response|answer|reply) (?:\w+ly )?(?:removes|"
+        r"avoids|eliminates|no longer|does not (?:contain|include|encourage|promote)|is (?:now )?(?:more|less|free)|"
+        r"maintains|acknowledges|addresses|focuses|ensures|emphasi[sz]es|respects)\b",
+        f"{_A_REPLY} revision rewrite rewording version",
+    ),
+    Rule(
+        r"(?m)^[^\w\n]{0,9}(?:changes made|summary of (?:the )?changes|what (?:i )?(?:have )?changed|"
+        r"(?:reasons?|explanation) (?:for|of) (?:the |my )?(?:changes?|revisions?))\b",
+        "change revision",
+    ),
+)
+
+_STARTS = r"(?:^\W*|[.!?:,] )"
+CRITIQUES = Rules(
+    Rule(
+        rf"\b(?:assistant|ai|chatbot|model)'s {_FEW}(?:answer|response|reply|message|advice|suggestion|statement)\b",
+        "assistant's ai's chatbot's model's",
+    ),
+    Rule(
+        rf"{_STARTS}the (?:ai )?assistant (?!manager|coach|director|principal|editor|professor|teacher|will\b|can\b)"
+        r"\w+",
+        "assistant",
+    ),
+    Rule(
+        rf"{_STARTS}(?:this|the) (?:{_EARLIER} |last |first )?(?:response|reply) (?!to\b|of\b|from\b|time|rate|team)"
+        r"\w+",
+        "response reply",
+    ),
+    Rule(
+        rf"{_STARTS}(?:this|the) (?:{_EARLIER}|last|first) answer (?!to\b)\w+",
+        "answer",
+        f"{_EARLIER_ONES} last first",
+    ),
+    Rule(
+        rf"{_STARTS}the {_EARLIER} (?:statement|message|request|sentence) (?!to\b)\w+",
+        _EARLIER_ONES,
+        "statement message request sentence",
+    ),
+    Rule(rf"{_STARTS}this is (?:a|an) (?:[\w-]+ ){{1,5}}{_REPLY}", _A_REPLY),
+    Rule(
+        rf"{_STARTS}(?:this|the|your|its) answer (?:\w+ly |also |itself )*(?:fails|failed|contains|could (?:be|have)|"
+        r"should|would have|does not|did not|doesn't|didn't|lacks|encourages|promotes|provides|reveals|implies|ignores|"
+        r"advises|treats|assumes|makes|uses|gives|helps|suggests that|"
+        r"(?:is|was) (?:too|already|fine|only|(?:not )?(?:very |only )?(?:harm\w+|"
+        r"help\w+|unhelpful|rude|cold|cruel|toxic|biased|racist|sexist|dangerous|unsafe|unethical|illegal|"
+        r"offensive|evasive|preachy|misleading|inappropriate|appropriate|problematic|more|a)))\b",
+        "answer",
+    ),
+    Rule(
+        r"\bthere (?:is|was) nothing (?:to (?:correct|change|revise|fix|critici[sz]e|improve|remove)|"
+        rf"(?:harmful|wrong|unkind|dangerous|offensive|unethical) (?:in|about|with) (?:the|this|that) {_FEW}{_REPLY})",
+        "nothing",
+    ),
+    Rule(
+        r"\bno (?:changes?|revisions?|corrections?) (?:is|are|was|were) (?:needed|necessary|required)\b",
+        "change revision correction",
+        "needed necessary required",
+    ),
+    Rule(r"^\W*critique\b", "critique"),
+)
+ABOUT_A_REPLY = Rules(
+    Rule(
+        r"\b(?:answer|response|respond|repl(?:y|ies|ied)|assistant|chatbot|critique|critici|wording|phras|sentence|"
+        r"statement|message|tone\b|stereotyp|harmful|offensive|insult|mocks|shames|belittl|implies|encourag|"
+        r"promotes|assumes|treats|ignores|fails to|the (?:person|user|joke|advice|suggestion|details|text|claim))",
+        "answer respon repl assistant chatbot critique critici wording phras sentence statement message tone stereotyp "
+        "harmful offensive insult mocks shames belittl implies encourag promotes assumes treats ignores fails person "
+        "user joke advice suggestion details text claim",
+    ),
+    Rule(r"\bais?\b", "ai"),
+    Rule(
+        r"\bit (?:tells|says|said|gives|gave|suggests|should|also|does|doesn't|did|makes|shows|explains|offers)\b",
+        "tells says said gives gave suggests should also does did makes shows explains offers",
+    ),
+    Rule(r"\bi should(?:n't| not)? have\b", "should"),
+    Rule(r"\bnothing (?:to|here|that|in|wrong|is|needs)\b", "nothing"),
+    Rule(r"\b(?:find|found|see|identif\w+) (?:no|nothing|any\w*)\b", "find found see identif"),
+)
+TO_A_PERSON = Rules(
+    Rule(
+        r"\b(?:you|your|yours|yourself|you're|i'm|i'd|i'll|i can't|i cannot|i won't)\b",
+        "you i'm i'd i'll can't cannot won't",
+    )
+)
+
+MARKERS = Rules(
+    Rule(
+        r"(?m)^[ \t>*#_]*(?:Human|User|Assistant|System|CritiqueRequest|Critique Request|Critique request|Critique|"
+        r"RevisionRequest|Revision Request|Revision request|Revision)[ \t*_]*:"
+        r"|^#+[ \t]*(?:Instruction|Response|Human|Assistant):",
+        ":",
+        "Human User Assistant System Critique Revision Instruction Response",
+    ),
+    Rule(
+        r"<\|[\w./-]{1,40}\|>|<\uff5c[^\s\uff5c]{1,40}\uff5c>|</?s>|</?think>|<(?:start|end)_of_turn>"
+        r"|\[/?INST\]|<</?SYS>>|\[\[\[(?![\s\d\[.'\"+-])|(?<![\s\d\]'\"])\]\]\]",
+        "< INST] [[[ ]]]",
+    ),
+)
