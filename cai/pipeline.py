@@ -14,7 +14,7 @@ from typing import Any
 
 from cai import __version__
 from cai.engines.pool import Pool
-from cai.errors import Interrupted
+from cai.errors import InputError, Interrupted
 from cai.job import Job
 from cai.material import Material
 from cai.plan import Step, plan
@@ -27,11 +27,16 @@ from cai.store import RunFolder
 def run(material: Material, folder: RunFolder, reporter: Reporter, until: str | None = None) -> dict[str, Step]:
     """Runs every stage up to `until` that is not done. Returns the steps.
 
-    Raises Interrupted on Ctrl-C, with everything finished so far stored.
+    Raises Interrupted on Ctrl-C, with everything finished so far stored, and InputError where the recipe has no stage
+    `until`.
     """
     material.load()
     with folder.locked(), Pool(reporter.loading) as pool:
         steps = plan(material, folder)
+        if until is not None and until not in steps:
+            raise InputError(
+                f"this recipe has no stage {until!r}, only {', '.join(steps)}; give it settings for that one"
+            )
         folder.remember(material.recipe.model_dump(), {stage: step.folder for stage, step in steps.items()})
         for stage, step in steps.items():
             if step.folder.done:

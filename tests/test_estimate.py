@@ -121,6 +121,46 @@ def test_a_run_takes_no_more_than_was_estimated(tmp_path: Path, rounds: int, few
     assert before["revise"].calls == 12 * (1 + 2 * rounds)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["revise={rounds: 2, few_shot: 0, samples: 2, max_tokens: 32}", "ablate={limit: 5, principles: [1, 3]}"],
+        ["revise={rounds: 2, few_shot: 1, critique: false, stop: 0.5}", "ablate={principles: [2]}"],
+        ["revise={rounds: 2, few_shot: 1, principles: all, resample: {times: 1, flags: [truncated]}}", "ablate={}"],
+    ],
+)
+def test_chains_and_ablations_take_no_more_than_was_estimated(tmp_path: Path, settings: list[str]) -> None:
+    loaded = material("prompts.limit=6", *settings)
+    before = works(loaded, tmp_path)
+    done = run(loaded, RunFolder(tmp_path, "smoke"), Reporter(Console(file=io.StringIO())), until="ablate")
+    for stage in ("revise", "ablate"):
+        real = done[stage].folder.summary
+        assert 0 < real["tokens"] <= before[stage].tokens
+        assert 0 < real["prompt_tokens"] <= before[stage].prompt_tokens
+
+
+def test_an_ablation_is_counted_without_its_first_answers(tmp_path: Path) -> None:
+    loaded = material("prompts.limit=6", "revise.rounds=3", "ablate={limit: 4, principles: [1, 2]}")
+    work = works(loaded, tmp_path)["ablate"]
+    assert work.calls == 4 * 3 * (2 + 2 + 1)
+    assert work.tokens == work.calls * 32
+    plain = works(material("prompts.limit=6", "revise.rounds=3"), tmp_path)
+    more = works(loaded, tmp_path)["score_rounds"].prompt_tokens - plain["score_rounds"].prompt_tokens
+    assert more == 4 * 3 * 3 * 32
+
+
+def test_distilling_asks_twice_a_prompt_and_gives_rows_to_learn(tmp_path: Path) -> None:
+    (tmp_path / "scorer").mkdir()
+    (tmp_path / "scorer" / "config.json").write_text('{"architectures": ["TinyForSequenceClassification"]}')
+    asked = f"distill={{preference_model: {tmp_path / 'scorer'}, max_tokens: 20}}"
+    loaded, plain = material("prompts.limit=6", asked), material("prompts.limit=6")
+    work, before = works(loaded, tmp_path), works(plain, tmp_path)
+    assert (work["distill"].calls, work["distill"].tokens) == (12, 12 * 20)
+    words = before["compare"].prompt_tokens and work["sft"].tokens - before["sft"].tokens - 6 * 20
+    assert 0 < words < 6 * 60, "the prompts"
+    assert work["distill"].prompt_tokens > 12 * 20 + 6 * 60
+
+
 @pytest.mark.parametrize(("orders", "few_shot"), [("both", 0), ("random", 2)])
 def test_judging_takes_no_more_than_was_estimated(tmp_path: Path, orders: str, few_shot: int) -> None:
     loaded = material(f"compare.orders={orders}", f"compare.few_shot={few_shot}")
@@ -166,9 +206,12 @@ def test_a_done_stage_costs_nothing(tmp_path: Path) -> None:
 
 
 def test_half_the_records_leave_half_the_work(tmp_path: Path) -> None:
-    loaded = material("prompts.limit=8", REAL)
+    scorer = tmp_path / "scorer"
+    scorer.mkdir()
+    (scorer / "config.json").write_text('{"architectures": ["TinyForSequenceClassification"]}')
+    loaded = material("prompts.limit=8", REAL, f"distill={{preference_model: {scorer}}}", "ablate={principles: [2]}")
     before = works(loaded, tmp_path)
-    per_item = {"respond": 1, "revise": 3, "compare": 1, "score_rounds": 3, "evaluate": 0}
+    per_item = {"respond": 1, "revise": 3, "ablate": 4, "distill": 1, "compare": 1, "score_rounds": 7, "evaluate": 0}
     for stage, step in steps_of(loaded, tmp_path).items():
         step.folder.begin({})
         held_out = 3 * sum(len(split.held_out) for split in loaded.prompts.values())
@@ -289,7 +332,13 @@ def test_a_time_says_whether_it_was_measured(tmp_path: Path) -> None:
     assert [stage for stage, work in found.items() if work.measured] == ["revise"]
 
 
-PARTS = {"respond": "helpful", "revise": "assistant", "compare": "feedback", "evaluate": "pretrained"}
+PARTS = {
+    "respond": "helpful",
+    "revise": "assistant",
+    "ablate": "assistant",
+    "compare": "feedback",
+    "evaluate": "pretrained",
+}
 
 
 @pytest.mark.parametrize(("stage", "part"), PARTS.items())

@@ -37,7 +37,7 @@ WORDS = NOUNS.split()
 
 
 class Lister:
-    """A model that continues the list; `wait` says how long each reply takes. Every seventh entry is an old one."""
+    """A model that continues the list; `wait` says how long each reply takes. Some end with an old entry, some are cut."""
 
     def __init__(self, wait: Callable[[int], float] = lambda _: 0.0, concurrency: int = 8) -> None:
         self.concurrency, self.asked, self.closed = concurrency, list[Rendered](), False

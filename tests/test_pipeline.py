@@ -13,14 +13,14 @@ import cai.pipeline
 from cai.config import Recipe, load_recipe
 from cai.engines.base import Request
 from cai.engines.scripted import ScriptedBackend
-from cai.errors import CaiError, EngineError, ItemFailed
-from cai.findings import dropped
+from cai.errors import CaiError, EngineError, InputError, ItemFailed
+from cai.findings import dropped, findings
 from cai.material import Material
 from cai.pipeline import MODELS, run
 from cai.plan import STAGES, Step, plan
 from cai.progress import Reporter
 from cai.prompts import Rendered
-from cai.records import Answer, Comparison, Completion, Measurement, Revision, RoundScore
+from cai.records import Answer, Comparison, Completion, Distilled, Measurement, Revision, RoundScore
 from cai.store import RunFolder
 
 QUIET = Console(quiet=True)
@@ -31,10 +31,13 @@ def run_smoke(root: Path, *overrides: str, name: str = "smoke") -> dict[str, Ste
     return run(Material(recipe), RunFolder(root, name), Reporter(QUIET))
 
 
+ABLATE = "ablate={limit: 4, principles: [1]}"
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Step]]]:
     root = tmp_path_factory.mktemp("runs")
-    yield root, run_smoke(root)
+    yield root, run_smoke(root, ABLATE)
 
 
 def test_every_stage_leaves_its_records(finished: tuple[Path, dict[str, Step]]) -> None:
@@ -42,11 +45,13 @@ def test_every_stage_leaves_its_records(finished: tuple[Path, dict[str, Step]]) 
     records = {
         "respond": (Answer, 8),
         "revise": (Revision, 8 * 3),
+        "ablate": (Revision, 4 * 2 * 2),
         "compare": (Comparison, 8),
-        "score_rounds": (RoundScore, 8 * 3),
+        "score_rounds": (RoundScore, 8 * 3 + 4 * 2 * 2),
         "evaluate": (Measurement, 3 * 12),
     }
-    assert all(step.folder.done for step in steps.values()) and list(steps) == list(STAGES)
+    assert all(step.folder.done for step in steps.values())
+    assert list(steps) == [stage for stage in STAGES if stage != "distill"]
     for stage, (kind, count) in records.items():
         ids = [record.id for record in steps[stage].folder.records(kind)]  # type: ignore[attr-defined]
         assert len(ids) == len(set(ids)) == count, stage
@@ -54,6 +59,56 @@ def test_every_stage_leaves_its_records(finished: tuple[Path, dict[str, Step]]) 
         assert (steps[stage].folder.path / "model" / "model.safetensors").is_file()
         assert steps[stage].folder.metrics()
     assert {m.model for m in steps["evaluate"].folder.records(Measurement)} == set(MODELS)
+
+
+def test_ablations_start_from_the_runs_own_first_answers_and_train_nothing(
+    finished: tuple[Path, dict[str, Step]],
+) -> None:
+    _, steps = finished
+    own, made = (list(steps[stage].folder.records(Revision)) for stage in ("revise", "ablate"))
+    asked = [prompt.id for prompt in Material(load_recipe("smoke")).prompts["harmful"].train[:4]]
+    assert sorted({one.prompt.id for one in made}) == sorted(asked)
+    assert {one.round for one in made} == {1, 2} and {one.variant for one in made} == {"direct", "principles=1"}
+    assert {one.variant for one in own} == {""}
+    assert not {one.id for one in own} & {one.id for one in made}
+    assert steps["sft"].folder.summary["rows"] <= 8 * 2 + 8
+    assert steps["sft"].parents == ("respond", "revise")
+
+
+def test_the_findings_of_the_run_hold_no_ablation(finished: tuple[Path, dict[str, Step]]) -> None:
+    _, steps = finished
+    found = findings(Material(load_recipe("smoke", [ABLATE])), steps)
+    assert {one.variant for one in found.revisions} == {one.variant for one in found.round_scores} == {""}
+    assert (len(found.revisions), len(found.round_scores)) == (24, 24)
+    assert (len(found.ablated), len(found.ablated_scores), found.distilled) == (16, 16, [])
+    assert {one.id for one in found.ablated} == {one.id for one in found.ablated_scores}
+
+
+def test_a_safety_preamble_is_scored_by_an_earlier_run_and_learned_where_it_helps(
+    finished: tuple[Path, dict[str, Step]],
+) -> None:
+    root, before = finished
+    recipe = load_recipe("smoke", ["name=safe", "distill={preference_model: smoke/preference_model, max_tokens: 24}"])
+    material, folder = Material(recipe, runs=root), RunFolder(root, "safe")
+    steps = run(material, folder, Reporter(QUIET), until="sft")
+    made = list(steps["distill"].folder.records(Distilled))
+    assert {one.id for one in made} == {prompt.id for prompt in material.prompts["harmful"].train}
+    assert steps["distill"].folder.summary["tokens"] == sum(one.plain.tokens + one.guarded.tokens for one in made)
+    rose = [one for one in made if one.gain > 0]
+    left_out = steps["sft"].folder.summary["left_out"].get("safety context did not raise the score", 0)
+    assert left_out == len(made) - len(rose)
+    learned = [one for one in rose if not set(one.flags) & set(recipe.select.drop)]
+    assert steps["sft"].folder.summary["rows"] == before["sft"].folder.summary["rows"] + len(learned)
+    assert steps["revise"].folder.path == before["revise"].folder.path
+    again = run(material, folder, Reporter(QUIET), until="distill")
+    assert again["distill"].digest == steps["distill"].digest
+
+
+@pytest.mark.parametrize("stage", ["distill", "ablate", "sleep"])
+def test_a_run_can_not_end_at_a_stage_that_it_does_not_have(tmp_path: Path, stage: str) -> None:
+    with pytest.raises(InputError, match=f"this recipe has no stage '{stage}', only respond, revise, sft, "):
+        run(Material(load_recipe("smoke")), RunFolder(tmp_path, "smoke"), Reporter(QUIET), until=stage)
+    assert not list(tmp_path.glob("*/*/items.jsonl"))
 
 
 def test_spec_says_what_made_the_records(finished: tuple[Path, dict[str, Step]]) -> None:
@@ -87,7 +142,7 @@ def test_a_second_run_asks_no_engine_and_trains_nothing(
 
     monkeypatch.setattr(cai.engines.pool, "open_engine", refuse)
     monkeypatch.setattr(cai.pipeline, "_run_step", refuse)
-    again = run_smoke(root)
+    again = run_smoke(root, ABLATE)
     assert {stage: step.digest for stage, step in again.items()} == {s: step.digest for s, step in steps.items()}
 
 
@@ -95,8 +150,8 @@ def test_another_run_reuses_what_is_the_same(finished: tuple[Path, dict[str, Ste
     root, steps = finished
     recipe = load_recipe("smoke", ["name=other", "rl.steps=2"])
     other = plan(Material(recipe), RunFolder(root, "other"))
-    same = {stage for stage in STAGES if other[stage].folder.path == steps[stage].folder.path}
-    assert same == {"respond", "revise", "sft", "compare", "preference_model", "score_rounds"}
+    same = {stage for stage in other if other[stage].folder.path == steps[stage].folder.path}
+    assert same == {"respond", "revise", "sft", "compare", "preference_model"}, "scores cover ablations too"
     assert not other["rl"].folder.done
 
 
@@ -125,7 +180,7 @@ def test_a_recipe_that_names_nothing_fails_before_any_stage(tmp_path: Path, brok
 def test_run_json_holds_the_resolved_recipe(finished: tuple[Path, dict[str, Step]]) -> None:
     root, _ = finished
     saved = json.loads((root / "smoke" / "run.json").read_text("utf-8"))["recipe"]
-    assert Recipe.model_validate(saved) == load_recipe("smoke")
+    assert Recipe.model_validate(saved) == load_recipe("smoke", [ABLATE])
 
 
 # Items that fail.
@@ -212,6 +267,16 @@ def test_a_share_of_the_items_may_fail(tmp_path: Path, failing: type[Failing], s
     refuse(failing, lambda text: False)
     assert revise(tmp_path).folder.summary["failed"] == 2, "a knob: a stage that is done is not run again"
     assert failing.asked == 0
+
+
+def test_a_prompt_without_a_first_answer_is_not_ablated(tmp_path: Path, failing: type[Failing]) -> None:
+    lost = harmful()[0]
+    refuse(failing, lambda text: lost.messages[0].content in text)
+    recipe = load_recipe("smoke", [ABLATE, "failures=0.25"])
+    steps = run(Material(recipe), RunFolder(tmp_path, "smoke"), Reporter(QUIET), until="ablate")
+    made = {one.prompt.id for one in steps["ablate"].folder.records(Revision)}
+    assert made == {prompt.id for prompt in harmful()[1:4]}
+    assert steps["ablate"].folder.summary["items"] == 3 and steps["ablate"].folder.summary["failed"] == 0
 
 
 def test_a_dead_engine_is_not_asked_for_every_item(tmp_path: Path, failing: type[Failing]) -> None:

@@ -115,7 +115,7 @@ def show_differences(console: Console, name: str, other: str, runs: Path) -> boo
         console.print(table)
     else:
         console.print("the runs have the same settings, texts and models in every stage that both have begun")
-    if waiting := [stage for stage in STAGES if stage not in begun]:
+    if waiting := [stage for stage in STAGES if stage not in begun and (stage in ours or stage in theirs)]:
         console.print(f"not begun in both, so not compared: {', '.join(waiting)}")
     return bool(table.row_count)
 

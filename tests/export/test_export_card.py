@@ -69,6 +69,17 @@ def test_it_counts_what_is_there_and_what_is_not(tmp_path: Path) -> None:
         assert f"- pairs in not\\_parsed, {state}: 1" in text
 
 
+def test_it_counts_what_training_left_out(tmp_path: Path) -> None:
+    run = stored(tmp_path / "runs", {**records(), "sft": [], "preference_model": []})
+    run.steps["sft"].finish({"too_long": 3, "left_out": {"repetition": 4}})
+    run.steps["preference_model"].finish({"too_long": 5})
+    export_to(open_source(run), tmp_path / "out")
+    text = (tmp_path / "out" / "README.md").read_text("utf-8").replace("\\", "")
+    assert "rows of sl that SL-CAI did not learn from, repetition: 4" in text
+    assert "rows of sl that SL-CAI did not learn from, longer than max_length: 3" in text
+    assert "pairs that the preference model did not learn from, longer than max_length: 5" in text
+
+
 def test_it_names_every_column_of_what_is_there(tmp_path: Path) -> None:
     text = card(tmp_path, {name: found for name, found in records().items() if name != "compare"})
     columns = text.split("## Columns")[1]

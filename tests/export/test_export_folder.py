@@ -243,11 +243,11 @@ print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, sum(one.rows f
 
 @pytest.mark.slow
 def test_a_large_run_needs_little_memory_in_all(tmp_path: Path) -> None:
-    """50,000 records, Arrow's own memory counted: what is added stays far below what is read."""
-    run = stored(tmp_path / "runs", {"respond": [answer(prompt("h", "helpful"))], "revise": chains(25_000, 2000)})
+    """20,000 records, Arrow's own memory counted: what is added stays far below what is read."""
+    run = stored(tmp_path / "runs", {"respond": [answer(prompt("h", "helpful"))], "revise": chains(10_000, 4000)})
     size = (run.steps["revise"].path / "items.jsonl").stat().st_size
     command = [sys.executable, "-c", LARGE, str(tmp_path / "runs"), str(tmp_path / "out")]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     before, after, rows = map(int, said)
-    assert rows == 1 + 25_000 + 50_000 + 1 + 25_000 and size > 250e6
+    assert rows == 1 + 10_000 + 20_000 + 1 + 10_000 and size > 200e6
     assert (after - before) * 1024 < size / 2
