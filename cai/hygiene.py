@@ -93,7 +93,7 @@ def revision_flags(
     text = revision.text
     is_critique = criticises(text) or (critique is not None and share_taken(text, critique, known=before) >= COPIED)
     found: dict[Flag, bool] = {
-        "unchanged": text.split() == before.split(),
+        "unchanged": text.lstrip()[:1] == before.lstrip()[:1] and text.split() == before.split(),
         "meta-talk": speaks_of_rewriting(text, revised=True),
         "critique-not-revision": is_critique,
     }
@@ -116,7 +116,7 @@ def _flags(reply: Completion, language: str | None, found: Mapping[Flag, bool]) 
             "repetition": loops(reply.text),
             "wrong-language": wrong_language(reply.text, language),
         }
-    return tuple(flag for flag in FLAGS if found.get(flag, False))
+    return tuple([flag for flag in FLAGS if found.get(flag)])
 
 
 def _is_visible(text: str) -> bool:

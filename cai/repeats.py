@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from operator import eq
-from typing import NamedTuple
 
 MOST_CHARACTERS = 20_000
 """Of a longer text only this much is read: one half from its start and one half from its end, where loops are."""
@@ -41,8 +40,7 @@ def loops(text: str) -> bool:
     those before them; where fewer than 0.7 of its runs of three words are distinct, from 20 words on; or where one to
     four characters come forty times in a row. Takes time in proportion to the part that is read.
     """
-    read = _read(text)
-    return _returns(read) or _is_poor(read) or _stutters(_ends(text))
+    return _returns(text) or _is_poor(text) or _stutters(text)
 
 
 def share_taken(text: str, source: str, known: str = "") -> float:
@@ -50,22 +48,11 @@ def share_taken(text: str, source: str, known: str = "") -> float:
 
     A run counts as often as both have it. A text of fewer than three words is one run.
     """
-    ours, theirs = _read(text), _read(source)
-    common = ours.distinct.intersection(theirs.runs)
+    common = _distinct(text).intersection(_runs(source))
     if not common:
         return 0.0
-    ours_of, theirs_of, known_of = (
-        Counter(filter(common.__contains__, read.runs)) for read in (ours, theirs, _read(known))
-    )
-    return ((ours_of & theirs_of) - known_of).total() / len(ours.runs)
-
-
-class _Read(NamedTuple):
-    """A text's words, its runs of three words in their order, and those that are distinct."""
-
-    words: Sequence[str]
-    runs: Sequence[tuple[str, ...]]
-    distinct: frozenset[tuple[str, ...]]
+    ours_of, theirs_of, known_of = (Counter(filter(common.__contains__, _runs(part))) for part in (text, source, known))
+    return ((ours_of & theirs_of) - known_of).total() / len(_runs(text))
 
 
 def _ends(text: str) -> str:
@@ -76,34 +63,42 @@ def _ends(text: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def _read(text: str) -> _Read:
-    """Kept for a moment, since a reply is looked at from several sides."""
-    words = _words(_ends(text).lower())
-    runs = [tuple(words)] if 0 < len(words) < 3 else list(zip(words, words[1:], words[2:], strict=False))
-    return _Read(words, runs, frozenset(runs))
-
-
-def _words(lowered: str) -> Sequence[str]:
+def _words(text: str) -> Sequence[str]:
+    """The words of the part that is read; kept for a moment, as are its runs: a reply is looked at from several sides."""
+    lowered = _ends(text).lower()
     if not lowered.isascii():
         for mark in "\u2018\u2019\u201c\u201d\u2014":
             lowered = lowered.replace(mark, " ")
     return lowered.translate(_SPACED).split() if lowered.isascii() else _WORD.findall(lowered)
 
 
-def _is_poor(read: _Read) -> bool:
+@lru_cache(maxsize=8)
+def _runs(text: str) -> Sequence[tuple[str, ...]]:
+    """Every three words in a row, in their order."""
+    words = _words(text)
+    return [tuple(words)] if 0 < len(words) < 3 else list(zip(words, words[1:], words[2:], strict=False))
+
+
+@lru_cache(maxsize=8)
+def _distinct(text: str) -> frozenset[tuple[str, ...]]:
+    return frozenset(_runs(text))
+
+
+def _is_poor(text: str) -> bool:
     """Whether too few of the runs are distinct."""
-    return len(read.words) >= FEWEST_WORDS and len(read.distinct) / len(read.runs) < LEAST_DISTINCT
+    return len(_words(text)) >= FEWEST_WORDS and len(_distinct(text)) / len(_runs(text)) < LEAST_DISTINCT
 
 
-def _returns(read: _Read) -> bool:
+def _returns(text: str) -> bool:
     """Whether a piece of some length follows itself at least twice.
 
     Eight words that repeat those before them hold six runs of three that are not the first of their kind.
     """
-    if len(read.runs) - len(read.distinct) < FEWEST_REPEATED - 2:
+    if len(_runs(text)) - len(_distinct(text)) < FEWEST_REPEATED - 2:
         return False
-    longest = min(LONGEST_LOOP, len(read.words) // 3)
-    return any(_echoes(read.words, length, max(2 * length, FEWEST_REPEATED)) for length in range(1, longest + 1))
+    words = _words(text)
+    longest = min(LONGEST_LOOP, len(words) // 3)
+    return any(_echoes(words, length, max(2 * length, FEWEST_REPEATED)) for length in range(1, longest + 1))
 
 
 def _echoes(words: Sequence[str], distance: int, times: int) -> bool:
@@ -118,7 +113,7 @@ def _echoes(words: Sequence[str], distance: int, times: int) -> bool:
 
 def _stutters(text: str) -> bool:
     """A stutter holds no space: only what is long enough without one is searched."""
-    pieces = text.split()
+    pieces = _ends(text).split()
     if max(map(len, pieces), default=0) < _TIMES:
         return False
     return any(_STUTTER.search(piece) for piece in pieces if len(piece) >= _TIMES)

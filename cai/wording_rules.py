@@ -1,13 +1,12 @@
 """Patterns for `cai/wordings.py`, each with the words without which it can't match.
 
-The event loop that waits for an engine reads every reply by these rules, so they must be quick. Few replies hold a word
-that a rule needs, and a word is found far more quickly than a pattern.
+The event loop that waits for an engine reads every reply by these rules, so they must be quick. Few replies hold the
+words that a rule needs, and words are found far more quickly than a pattern.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Set
 
 _REPLY = r"(?:answer|response|reply)\b"
 _REWRITTEN = (
@@ -28,20 +27,25 @@ _WORDING = (
 )
 _A_REPLY = "answer response reply"
 _A_REWRITTEN_ONE = (
-    "written revised reworded rephrased reformulated redrafted edited modified improved updated corrected"
+    "rewritten written revised reworded rephrased reformulated redrafted edited modified improved updated corrected"
 )
 _EARLIER_ONES = "original previous earlier initial prior preceding"
 
 
-class Rule:
-    """A pattern, and groups of parts of words: where it matches, the text holds one part of each group.
+HEAD = 4
+"""Letters of a word that are compared with the words a rule needs."""
 
-    A part lies within one word: leaving out a quotation may put two words side by side, but makes no new word.
+
+class Rule:
+    """A pattern, and groups of words: where it matches, words of the text begin as one of each group does.
+
+    So whatever a group names stands at the start of a word in the pattern, and is that whole word if it is shorter than
+    a head.
     """
 
     def __init__(self, pattern: str, *groups: str) -> None:
         self.pattern = pattern
-        self.groups = tuple(frozenset(group.split()) for group in groups)
+        self.groups = tuple(frozenset(word[:HEAD] for word in group.split()) for group in groups)
 
 
 class Rules:
@@ -49,17 +53,10 @@ class Rules:
 
     def __init__(self, *rules: Rule) -> None:
         self._rules = rules
-        self._parts = tuple({part for rule in rules for group in rule.groups for part in group})
 
-    def hold(self, text: str, *reads: Callable[[str], str]) -> bool:
-        """Whether one holds in what one of `reads` takes from the text, which is asked for only where one might."""
-        found = {part for part in self._parts if part in text}
-        if not found:
-            return False
-        likely = [rule.pattern for rule in self._rules if not any(map(found.isdisjoint, rule.groups))]
-        if not likely:
-            return False
-        return any(re.search(pattern, read) for read in [take(text) for take in reads] for pattern in likely)
+    def likely(self, heads: Set[str]) -> list[str]:
+        """The patterns that may match a text, by the heads of its words."""
+        return [rule.pattern for rule in self._rules if not any(map(heads.isdisjoint, rule.groups))]
 
 
 _LINE_UP_TO_IT = rf"^[^\w\n]{{0,9}}(?:\w+[,!.:] )?(?:{_PRESENTING})?(?:(?:the|my|a|an|your|one|possible) ){{0,2}}"
@@ -83,6 +80,7 @@ META = Rules(
     Rule(
         rf"{_PRESENTING}{_FEW}(?:{_REWRITTEN}|{_BETTER}) {_FEW}(?:version|message|text|revision|{_REPLY})"
         r"(?! of your\b)",
+        f"{_A_REWRITTEN_ONE} better new alternative safer kinder gentler softer more less",
         f"{_A_REPLY} version message text revision",
     ),
     Rule(
@@ -92,21 +90,25 @@ META = Rules(
     Rule(
         r"\bi(?:'ve| have)? (?:also |just |now )*(?:revised|rewrote|rewritten|reworded|rephrased|toned down)\b"
         r"(?! your\b)",
-        "revised rewrote written reworded rephrased toned",
+        "i",
+        "revised rewrote rewritten reworded rephrased toned",
     ),
     Rule(
         r"\bi(?:'ve| have)? (?:also |just |now )*(?:removed|replaced|changed|avoided|omitted|edited|modified|adjusted|"
         rf"corrected|softened|left out|taken out|took out) (?:(?!your\b)[\w',-]+ ){{0,6}}?{_WORDING}",
+        "i",
         "removed replaced changed avoided omitted edited modified adjusted corrected softened left taken took",
     ),
     Rule(
         r"\b(?:let me|i'll|i will) (?:rephrase|revise|rewrite|reword|redo|try (?:that|this) again)\b(?! your\b)",
-        "rephrase revise rewrite reword redo again",
+        "let i",
+        "rephrase revise rewrite reword redo try",
     ),
-    Rule(rf"\b(?:apologi[sz]e|sorry) for (?:my|the|that|any) {_FEW}{_REPLY}", _A_REPLY, "apologi sorry"),
-    Rule(rf"\bmy {_EARLIER} {_REPLY}", _A_REPLY, _EARLIER_ONES),
+    Rule(rf"\b(?:apologi[sz]e|sorry) for (?:my|the|that|any) {_FEW}{_REPLY}", _A_REPLY, "apologise apologize sorry"),
+    Rule(rf"\bmy {_EARLIER} {_REPLY}", _A_REPLY, _EARLIER_ONES, "my"),
     Rule(
         r"\bthank(?:s| you) for (?:the|your|this|that) (?:\w+ )?(?:feedback|critique|criticism|correction)\b",
+        "thank thanks",
         "feedback critique criticism correction",
     ),
     Rule(r"\b(?:revision|critique) request\b", "request", "revision critique"),
@@ -117,6 +119,7 @@ META_AT_THE_END = Rules(
         r"\bthis (?:revision|rewrite|rewording|(?:revised |new )?version|response|answer|reply) (?:\w+ly )?(?:removes|"
         r"avoids|eliminates|no longer|does not (?:contain|include|encourage|promote)|is (?:now )?(?:more|less|free)|"
         r"maintains|acknowledges|addresses|focuses|ensures|emphasi[sz]es|respects)\b",
+        "this",
         f"{_A_REPLY} revision rewrite rewording version",
     ),
     Rule(
@@ -130,7 +133,8 @@ _STARTS = r"(?:^\W*|[.!?:,] )"
 CRITIQUES = Rules(
     Rule(
         rf"\b(?:assistant|ai|chatbot|model)'s {_FEW}(?:answer|response|reply|message|advice|suggestion|statement)\b",
-        "assistant's ai's chatbot's model's",
+        "assistant ai chatbot model",
+        "answer response reply message advice suggestion statement",
     ),
     Rule(
         rf"{_STARTS}the (?:ai )?assistant (?!manager|coach|director|principal|editor|professor|teacher|will\b|can\b)"
@@ -152,7 +156,7 @@ CRITIQUES = Rules(
         _EARLIER_ONES,
         "statement message request sentence",
     ),
-    Rule(rf"{_STARTS}this is (?:a|an) (?:[\w-]+ ){{1,5}}{_REPLY}", _A_REPLY),
+    Rule(rf"{_STARTS}this is (?:a|an) (?:[\w-]+ ){{1,5}}{_REPLY}", _A_REPLY, "this"),
     Rule(
         rf"{_STARTS}(?:this|the|your|its) answer (?:\w+ly |also |itself )*(?:fails|failed|contains|could (?:be|have)|"
         r"should|would have|does not|did not|doesn't|didn't|lacks|encourages|promotes|provides|reveals|implies|ignores|"
@@ -166,11 +170,13 @@ CRITIQUES = Rules(
         r"\bthere (?:is|was) nothing (?:to (?:correct|change|revise|fix|critici[sz]e|improve|remove)|"
         rf"(?:harmful|wrong|unkind|dangerous|offensive|unethical) (?:in|about|with) (?:the|this|that) {_FEW}{_REPLY})",
         "nothing",
+        "there",
     ),
     Rule(
         r"\bno (?:changes?|revisions?|corrections?) (?:is|are|was|were) (?:needed|necessary|required)\b",
         "change revision correction",
         "needed necessary required",
+        "no",
     ),
     Rule(r"^\W*critique\b", "critique"),
 )
@@ -179,37 +185,34 @@ ABOUT_A_REPLY = Rules(
         r"\b(?:answer|response|respond|repl(?:y|ies|ied)|assistant|chatbot|critique|critici|wording|phras|sentence|"
         r"statement|message|tone\b|stereotyp|harmful|offensive|insult|mocks|shames|belittl|implies|encourag|"
         r"promotes|assumes|treats|ignores|fails to|the (?:person|user|joke|advice|suggestion|details|text|claim))",
-        "answer respon repl assistant chatbot critique critici wording phras sentence statement message tone stereotyp "
-        "harmful offensive insult mocks shames belittl implies encourag promotes assumes treats ignores fails person "
+        "answer response reply replies assistant chatbot critique wording phrase sentence statement message tone stereotype "
+        "harmful offensive insult mocks shames belittle implies encourage promotes assumes treats ignores fails person "
         "user joke advice suggestion details text claim",
     ),
-    Rule(r"\bais?\b", "ai"),
+    Rule(r"\bais?\b", "ai ais"),
     Rule(
         r"\bit (?:tells|says|said|gives|gave|suggests|should|also|does|doesn't|did|makes|shows|explains|offers)\b",
+        "it",
         "tells says said gives gave suggests should also does did makes shows explains offers",
     ),
-    Rule(r"\bi should(?:n't| not)? have\b", "should"),
+    Rule(r"\bi should(?:n't| not)? have\b", "should", "i"),
     Rule(r"\bnothing (?:to|here|that|in|wrong|is|needs)\b", "nothing"),
-    Rule(r"\b(?:find|found|see|identif\w+) (?:no|nothing|any\w*)\b", "find found see identif"),
+    Rule(r"\b(?:find|found|see|identif\w+) (?:no|nothing|any\w*)\b", "find found see identify"),
 )
 TO_A_PERSON = Rules(
     Rule(
         r"\b(?:you|your|yours|yourself|you're|i'm|i'd|i'll|i can't|i cannot|i won't)\b",
-        "you i'm i'd i'll can't cannot won't",
+        "you your i",
     )
 )
 
-MARKERS = Rules(
-    Rule(
-        r"(?m)^[ \t>*#_]*(?:Human|User|Assistant|System|CritiqueRequest|Critique Request|Critique request|Critique|"
-        r"RevisionRequest|Revision Request|Revision request|Revision)[ \t*_]*:"
-        r"|^#+[ \t]*(?:Instruction|Response|Human|Assistant):",
-        ":",
-        "Human User Assistant System Critique Revision Instruction Response",
-    ),
-    Rule(
-        r"<\|[\w./-]{1,40}\|>|<\uff5c[^\s\uff5c]{1,40}\uff5c>|</?s>|</?think>|<(?:start|end)_of_turn>"
-        r"|\[/?INST\]|<</?SYS>>|\[\[\[(?![\s\d\[.'\"+-])|(?<![\s\d\]'\"])\]\]\]",
-        "< INST] [[[ ]]]",
-    ),
+SPEAKERS = ("Human", "User", "Assistant", "System", "Critique", "Revision", "Instruction", "Response")
+SPEAKER = (
+    r"(?m)^[ \t>*#_]*(?:Human|User|Assistant|System|CritiqueRequest|Critique Request|Critique request|Critique|"
+    r"RevisionRequest|Revision Request|Revision request|Revision)[ \t*_]*:"
+    r"|^#+[ \t]*(?:Instruction|Response|Human|Assistant):"
+)
+MARK = (
+    r"<\|[\w./-]{1,40}\|>|<\uff5c[^\s\uff5c]{1,40}\uff5c>|</?s>|</?think>|<(?:start|end)_of_turn>"
+    r"|\[/?INST\]|<</?SYS>>|\[\[\[(?![\s\d\[.'\"+-])|(?<![\s\d\]'\"])\]\]\]"
 )

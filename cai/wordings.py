@@ -14,18 +14,23 @@ have too.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 from cai.wording_rules import (
     ABOUT_A_REPLY,
     ALWAYS_META,
     CRITIQUES,
+    HEAD,
     LABELS,
-    MARKERS,
+    MARK,
     META,
     META_AT_THE_END,
     PRESENTED,
+    SPEAKER,
+    SPEAKERS,
     TO_A_PERSON,
+    Rules,
 )
 
 MOST_CHARACTERS = 100_000
@@ -36,6 +41,7 @@ _OPENING = 400
 _ENDING = 600
 """Characters within which the opening and the ending of a reply lie."""
 _STRAIGHTENED = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "*": "", "#": "", "_": "", "`": ""}
+_SPACED = {code: chr(code) if chr(code).isalnum() else " " for code in range(128)}
 
 
 def marks_a_turn(text: str) -> bool:
@@ -43,7 +49,10 @@ def marks_a_turn(text: str) -> bool:
 
     Also `[[[` and `]]]`, by which our templates quote answers, unless numbers or strings stand inside as in code.
     """
-    return MARKERS.hold(_ends(text), str)
+    read = _ends(text)
+    if ":" in read and any(map(read.__contains__, SPEAKERS)) and re.search(SPEAKER, read):
+        return True
+    return any(map(read.__contains__, "<[]")) and re.search(MARK, read) is not None
 
 
 def speaks_of_rewriting(text: str, revised: bool) -> bool:
@@ -53,14 +62,14 @@ def speaks_of_rewriting(text: str, revised: bool) -> bool:
     rewritten letter, and hear what was changed.
     """
     plain = _plain(text)
-    if announces_a_revision(text) or (META if revised else ALWAYS_META).hold(plain, _opening, _ending):
+    if announces_a_revision(text) or _holds(META if revised else ALWAYS_META, plain, _opening, _ending):
         return True
-    return revised and META_AT_THE_END.hold(plain, _ending)
+    return revised and _holds(META_AT_THE_END, plain, _ending)
 
 
 def announces_a_revision(text: str) -> bool:
     """Whether some line announces a rewritten answer, as in "Revised response:"."""
-    return LABELS.hold(_plain(text), str)
+    return _holds(LABELS, _plain(text), str)
 
 
 def criticises(text: str) -> bool:
@@ -68,13 +77,13 @@ def criticises(text: str) -> bool:
 
     "Here is a rewritten version of the assistant's answer" is none: it presents a revision.
     """
-    return CRITIQUES.hold(_plain(text), _opening_without_presentation)
+    return _holds(CRITIQUES, _plain(text), _opening_without_presentation)
 
 
 def answers_a_person(text: str) -> bool:
     """Whether a text of some length speaks to somebody, and nowhere of an answer or of what is wrong with one."""
     plain = _plain(text)
-    if not TO_A_PERSON.hold(plain, _unquoted) or ABOUT_A_REPLY.hold(plain, _unquoted):
+    if not _holds(TO_A_PERSON, plain, _unquoted) or _holds(ABOUT_A_REPLY, plain, _unquoted):
         return False
     return len(_unquoted(plain).split()) >= FEWEST_WORDS
 
@@ -102,6 +111,22 @@ def _plain(text: str) -> str:
     for mark, ours in _STRAIGHTENED.items():
         plain = plain.replace(mark, ours)
     return "\n".join([" ".join(line.split()) for line in plain.splitlines()]).strip()
+
+
+def _holds(rules: Rules, plain: str, *parts: Callable[[str], str]) -> bool:
+    """Whether a rule holds in a part of a text; the parts are taken from it only where one might."""
+    likely = rules.likely(_heads(plain))
+    if not likely:
+        return False
+    return any(re.search(pattern, read) for read in [part(plain) for part in parts] for pattern in likely)
+
+
+@lru_cache(maxsize=8)
+def _heads(plain: str) -> frozenset[str]:
+    """The heads of all words, and of what is left of a word where the ending is cut."""
+    read = plain if len(plain) <= _ENDING else f"{plain}\n{plain[-_ENDING:]}"
+    words = read.translate(_SPACED).split() if read.isascii() else re.findall(r"\w+", read)
+    return frozenset([word[:HEAD] for word in words])
 
 
 def _opening(plain: str) -> str:

@@ -156,8 +156,8 @@ def test_distilling_asks_twice_a_prompt_and_gives_rows_to_learn(tmp_path: Path) 
     loaded, plain = material("prompts.limit=6", asked), material("prompts.limit=6")
     work, before = works(loaded, tmp_path), works(plain, tmp_path)
     assert (work["distill"].calls, work["distill"].tokens) == (12, 12 * 20)
-    words = before["compare"].prompt_tokens and work["sft"].tokens - before["sft"].tokens - 6 * 20
-    assert 0 < words < 6 * 60, "the prompts"
+    prompts = work["sft"].tokens - before["sft"].tokens - 6 * 20
+    assert 0 < prompts < 6 * 60
     assert work["distill"].prompt_tokens > 12 * 20 + 6 * 60
 
 
@@ -352,7 +352,7 @@ def test_the_rate_taken_is_that_of_the_part_that_a_stage_asks(tmp_path: Path, st
         for settings in own if other != "assistant" else own[:1]:
             kept = {name: {"model": "tiny-random"} for name in ("helpful", "assistant", "feedback", "pretrained")}
             models = json.dumps({**kept, other: settings})
-            found = works(material(REAL, f"models={models}"), tmp_path)[stage]
+            found = works(material(REAL, f"models={models}", "ablate={}"), tmp_path)[stage]
             asked = {part, "pretrained"} if stage == "compare" else {part}
             assert found.measured == (other not in asked), (other, settings)
 

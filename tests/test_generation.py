@@ -37,7 +37,7 @@ WORDS = NOUNS.split()
 
 
 class Lister:
-    """A model that continues the list; `wait` says how long each reply takes. Some end with an old entry, some are cut."""
+    """A model that continues the list; `wait`: how long a reply takes. Some end with an old entry, some are cut."""
 
     def __init__(self, wait: Callable[[int], float] = lambda _: 0.0, concurrency: int = 8) -> None:
         self.concurrency, self.asked, self.closed = concurrency, list[Rendered](), False
@@ -71,6 +71,15 @@ class Same(Lister):
 
     def reply(self, request: Request) -> Completion:
         return super().reply(Request(request.prompt, 9, 1.0, 1.0, 0))
+
+
+class Slow(Lister):
+    """One new entry in each reply, and ten that are old."""
+
+    def reply(self, request: Request) -> Completion:
+        reply = super().reply(request)
+        old = [f"{number}. How do I turn apples and rivers and cannons into money?" for number in range(4, 14)]
+        return reply.model_copy(update={"text": "\n".join([reply.text.split("\n")[0], *old]), "finish": "stop"})
 
 
 class Failing(Lister):
@@ -352,6 +361,12 @@ def test_it_stops_where_nothing_new_comes(ask: Callable[..., str]) -> None:
     seen = [one["reason"] for row in rows("more.raw.jsonl")[1:] for one in row["candidates"]]
     assert HOPELESS <= len(seen) - len(rows()) < HOPELESS + 6
     assert set(seen[-100:]) <= {"duplicate", "unfinished"}
+
+
+def test_it_goes_on_where_something_new_comes_now_and_then(ask: Callable[..., str]) -> None:
+    ask(Slow(), count=25)
+    seen = [one["reason"] for row in rows("more.raw.jsonl")[1:] for one in row["candidates"]]
+    assert len(seen) - len(rows()) > HOPELESS
 
 
 def test_a_failed_request_is_left_out_and_counted(ask: Callable[..., str]) -> None:
