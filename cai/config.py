@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from cai.engine_config import EngineConfig, default_engine, settled
 from cai.errors import InputError, StoreError
@@ -19,12 +18,6 @@ from cai.identity import Config, identity, knob
 from cai.models import ModelConfig, ModelsConfig
 from cai.resources import find
 from cai.yamlfile import YamlFile, parse_yaml, read_yaml
-
-
-def _mistake(where: tuple[str, ...], message: str) -> ValidationError:
-    """An error of a whole recipe that is told at one of its settings."""
-    told = PydanticCustomError("value_error", "{message}", {"message": message})
-    return ValidationError.from_exception_data("Recipe", [InitErrorDetails(type=told, loc=where, input={})])
 
 
 class PromptsConfig(Config):
@@ -310,22 +303,18 @@ class Recipe(Config):
 
     _settled = field_validator("engine")(settled)
 
-    @model_validator(mode="after")
-    def _trainable(self) -> Recipe:
-        """The model that is finetuned, and what becomes of it, is opened here."""
+    @property
+    def untrainable(self) -> str | None:
+        """Why `models.pretrained` cannot be finetuned and opened here again; None where it can."""
         pretrained = self.models.pretrained
         if self.engine_of(pretrained).type == "openai":
-            raise _mistake(
-                ("models", "pretrained"),
+            return (
                 "this model is finetuned on this machine and cannot be asked through a server; give it an engine of "
-                "its own that runs here, such as {model: smollm2-135m, engine: {type: auto}}",
+                "its own that runs here, such as {model: smollm2-135m, engine: {type: auto}}"
             )
         if pretrained.adapter:
-            raise _mistake(
-                ("models", "pretrained"),
-                "this model is finetuned as a whole and can have no adapter; merge it into the weights first",
-            )
-        return self
+            return "this model is finetuned as a whole and can have no adapter; merge it into the weights first"
+        return None
 
     def engine_of(self, model: ModelConfig) -> EngineConfig:
         """The engine that a model is asked through."""
@@ -353,15 +342,19 @@ def stored_recipe(settings: dict[str, Any], run: str) -> Recipe:
         raise StoreError(f"run {run!r} was written by another version of cai ({where}); run its recipe again") from None
 
 
-def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
+def load_recipe(name: str, overrides: list[str] | None = None, trains: bool = True) -> Recipe:
     """A recipe by path or shipped name, with overrides such as `rl.steps=20` on top.
 
-    Raises InputError with `file:line:` for every mistake.
+    `trains`: whether its models are to be finetuned, and not only asked. Raises InputError with `file:line:` for
+    every mistake.
     """
     file = read_yaml(recipe_file(name))
     for override in overrides or ():
         _apply(file, override)
-    return file.check(Recipe)
+    recipe = file.check(Recipe)
+    if trains and recipe.untrainable:
+        raise file.error(("models", "pretrained"), recipe.untrainable)
+    return recipe
 
 
 def _apply(file: YamlFile, override: str) -> None:

@@ -15,7 +15,7 @@ from typing import Literal
 from cai.languages import expected_language as expected_language
 from cai.languages import wrong_language
 from cai.records import Completion
-from cai.repeats import loops, share_taken
+from cai.repeats import loops, takes
 from cai.wordings import (
     announces_a_revision,
     answers_a_person,
@@ -76,9 +76,7 @@ def critique_flags(critique: Completion, answer: str, language: str | None = Non
     no word on an answer.
     """
     text = critique.text
-    is_answer = (
-        share_taken(without_quotes(text), answer) >= ECHOED or announces_a_revision(text) or answers_a_person(text)
-    )
+    is_answer = takes(without_quotes(text), answer, ECHOED) or announces_a_revision(text) or answers_a_person(text)
     return _flags(critique, language, {"revision-not-critique": is_answer})
 
 
@@ -91,7 +89,7 @@ def revision_flags(
     where it opens as one, or where half of it is taken from the critique and was not in the answer.
     """
     text = revision.text
-    is_critique = criticises(text) or (critique is not None and share_taken(text, critique, known=before) >= COPIED)
+    is_critique = criticises(text) or (critique is not None and takes(text, critique, COPIED, known=before))
     found: dict[Flag, bool] = {
         "unchanged": text.lstrip()[:1] == before.lstrip()[:1] and text.split() == before.split(),
         "meta-talk": speaks_of_rewriting(text, revised=True),

@@ -40,7 +40,7 @@ def loops(text: str) -> bool:
     those before them; where fewer than 0.7 of its runs of three words are distinct, from 20 words on; or where one to
     four characters come forty times in a row. Takes time in proportion to the part that is read.
     """
-    return _returns(text) or _is_poor(text) or _stutters(text)
+    return _repeats(text) or _stutters(_ends(text))
 
 
 def share_taken(text: str, source: str, known: str = "") -> float:
@@ -48,11 +48,23 @@ def share_taken(text: str, source: str, known: str = "") -> float:
 
     A run counts as often as both have it. A text of fewer than three words is one run.
     """
-    common = _distinct(text).intersection(_runs(source))
+    ours, theirs = _runs(text), _runs(source)
+    common = frozenset(ours).intersection(theirs)
     if not common:
         return 0.0
-    ours_of, theirs_of, known_of = (Counter(filter(common.__contains__, _runs(part))) for part in (text, source, known))
-    return ((ours_of & theirs_of) - known_of).total() / len(_runs(text))
+    ours_of, theirs_of, known_of = (Counter(filter(common.__contains__, runs)) for runs in (ours, theirs, _runs(known)))
+    return ((ours_of & theirs_of) - known_of).total() / len(ours)
+
+
+def takes(text: str, source: str, least: float, known: str = "") -> bool:
+    """Whether `share_taken` is at least that.
+
+    Runs need not be counted where too few words of the text, each of which begins one run at most, are in `source`.
+    """
+    ours, theirs = _words(text), frozenset(_words(source))
+    if sum(map(theirs.__contains__, ours)) < least * (len(ours) - 2):
+        return False
+    return share_taken(text, source, known) >= least
 
 
 def _ends(text: str) -> str:
@@ -64,7 +76,7 @@ def _ends(text: str) -> str:
 
 @lru_cache(maxsize=8)
 def _words(text: str) -> Sequence[str]:
-    """The words of the part that is read; kept for a moment, as are its runs: a reply is looked at from several sides."""
+    """The words of the part that is read; kept for a moment, since a reply is looked at from several sides."""
     lowered = _ends(text).lower()
     if not lowered.isascii():
         for mark in "\u2018\u2019\u201c\u201d\u2014":
@@ -72,31 +84,28 @@ def _words(text: str) -> Sequence[str]:
     return lowered.translate(_SPACED).split() if lowered.isascii() else _WORD.findall(lowered)
 
 
-@lru_cache(maxsize=8)
 def _runs(text: str) -> Sequence[tuple[str, ...]]:
     """Every three words in a row, in their order."""
     words = _words(text)
     return [tuple(words)] if 0 < len(words) < 3 else list(zip(words, words[1:], words[2:], strict=False))
 
 
-@lru_cache(maxsize=8)
-def _distinct(text: str) -> frozenset[tuple[str, ...]]:
-    return frozenset(_runs(text))
+def _repeats(text: str) -> bool:
+    """Whether a piece follows itself at least twice, or too few of the runs are distinct.
 
-
-def _is_poor(text: str) -> bool:
-    """Whether too few of the runs are distinct."""
-    return len(_words(text)) >= FEWEST_WORDS and len(_distinct(text)) / len(_runs(text)) < LEAST_DISTINCT
-
-
-def _returns(text: str) -> bool:
-    """Whether a piece of some length follows itself at least twice.
-
-    Eight words that repeat those before them hold six runs of three that are not the first of their kind.
+    Every word but the first two ends a run. Where a run is not the first of its kind, neither is its last word, so few
+    words that come again settle it.
     """
-    if len(_runs(text)) - len(_distinct(text)) < FEWEST_REPEATED - 2:
-        return False
     words = _words(text)
+    again = len(words) - len(frozenset(words))
+    if again < FEWEST_REPEATED and again <= (1 - LEAST_DISTINCT) * (len(words) - 2):
+        return False
+    runs = _runs(text)
+    distinct = len(frozenset(runs)) / len(runs)
+    return _returns(words) or (len(words) >= FEWEST_WORDS and distinct < LEAST_DISTINCT)
+
+
+def _returns(words: Sequence[str]) -> bool:
     longest = min(LONGEST_LOOP, len(words) // 3)
     return any(_echoes(words, length, max(2 * length, FEWEST_REPEATED)) for length in range(1, longest + 1))
 
@@ -112,8 +121,8 @@ def _echoes(words: Sequence[str], distance: int, times: int) -> bool:
 
 
 def _stutters(text: str) -> bool:
-    """A stutter holds no space: only what is long enough without one is searched."""
-    pieces = _ends(text).split()
-    if max(map(len, pieces), default=0) < _TIMES:
+    """A stutter holds no space: with one in every piece of half its length, there is none."""
+    half = _TIMES // 2
+    if all(" " in text[start : start + half] for start in range(0, len(text) - half + 1, half)):
         return False
-    return any(_STUTTER.search(piece) for piece in pieces if len(piece) >= _TIMES)
+    return any(_STUTTER.search(piece) for piece in text.split() if len(piece) >= _TIMES)

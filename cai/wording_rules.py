@@ -32,56 +32,47 @@ _A_REWRITTEN_ONE = (
 _EARLIER_ONES = "original previous earlier initial prior preceding"
 
 
-HEAD = 4
-"""Letters of a word that are compared with the words a rule needs."""
-
-
 class Rule:
-    """A pattern, and groups of words: where it matches, words of the text begin as one of each group does.
+    """A pattern, and what a text must hold where it matches: a word of each group, and one of the parts of words.
 
-    So whatever a group names stands at the start of a word in the pattern, and is that whole word if it is shorter than
-    a head.
+    A word of a group stands as a whole in the pattern, with nothing of a word on either side.
     """
 
-    def __init__(self, pattern: str, *groups: str) -> None:
+    def __init__(self, pattern: str, *groups: str, parts: str = "") -> None:
         self.pattern = pattern
-        self.groups = tuple(frozenset(word[:HEAD] for word in group.split()) for group in groups)
+        self.groups = tuple(frozenset(group.split()) for group in groups)
+        self.parts = tuple(parts.split())
+
+    def may_match(self, text: str, words: Set[str]) -> bool:
+        """Whether a text with these words holds all of that."""
+        if any(map(words.isdisjoint, self.groups)):
+            return False
+        return not self.parts or any(map(text.__contains__, self.parts))
 
 
-class Rules:
-    """Rules of which one must hold."""
-
-    def __init__(self, *rules: Rule) -> None:
-        self._rules = rules
-
-    def likely(self, heads: Set[str]) -> list[str]:
-        """The patterns that may match a text, by the heads of its words."""
-        return [rule.pattern for rule in self._rules if not any(map(heads.isdisjoint, rule.groups))]
-
+Rules = tuple[Rule, ...]
+"""Rules of which one must hold."""
 
 _LINE_UP_TO_IT = rf"^[^\w\n]{{0,9}}(?:\w+[,!.:] )?(?:{_PRESENTING})?(?:(?:the|my|a|an|your|one|possible) ){{0,2}}"
-LABELS = Rules(
-    Rule(
-        rf"(?m){_LINE_UP_TO_IT}{_REWRITTEN} (?:[\w'-]+ ){{0,2}}?(?:version of {_FEW})?{_REPLY}"
-        r"(?:[^.:\n]{0,80}:|\W{0,9}$)",
-        _A_REPLY,
-        _A_REWRITTEN_ONE,
-    )
+LABELS: Rules = Rule(
+    rf"(?m){_LINE_UP_TO_IT}{_REWRITTEN} (?:[\w'-]+ ){{0,2}}?(?:version of {_FEW})?{_REPLY}"
+    r"(?:[^.:\n]{0,80}:|\W{0,9}$)",
+    _A_REPLY,
+    _A_REWRITTEN_ONE,
 )
 """A line that announces a rewritten answer: "Revised response:", "Here is the revised answer:"."""
 PRESENTED = rf"{_PRESENTING}{_FEW}(?:{_REWRITTEN} {_FEW}|(?:version|revision|rewrite) of {_FEW}){_REPLY}"
-_FOR_ANY = (
+ALWAYS_META: Rules = (
     Rule(PRESENTED, _A_REPLY, f"{_A_REWRITTEN_ONE} version revision rewrite"),
     Rule(rf"\b(?:this|the|my|in) (?:revised|rewritten|reworded|rephrased) {_REPLY}", _A_REPLY, _A_REWRITTEN_ONE),
 )
-ALWAYS_META = Rules(*_FOR_ANY)
-META = Rules(
-    *_FOR_ANY,
+META: Rules = (
+    *ALWAYS_META,
     Rule(
         rf"{_PRESENTING}{_FEW}(?:{_REWRITTEN}|{_BETTER}) {_FEW}(?:version|message|text|revision|{_REPLY})"
         r"(?! of your\b)",
         f"{_A_REWRITTEN_ONE} better new alternative safer kinder gentler softer more less",
-        f"{_A_REPLY} version message text revision",
+        parts="version message text revision answer response reply",
     ),
     Rule(
         rf"{_PRESENTING}{_FEW}(?:rewrite|revision|rewording|rephrasing)\b(?! of your\b)",
@@ -90,18 +81,15 @@ META = Rules(
     Rule(
         r"\bi(?:'ve| have)? (?:also |just |now )*(?:revised|rewrote|rewritten|reworded|rephrased|toned down)\b"
         r"(?! your\b)",
-        "i",
         "revised rewrote rewritten reworded rephrased toned",
     ),
     Rule(
         r"\bi(?:'ve| have)? (?:also |just |now )*(?:removed|replaced|changed|avoided|omitted|edited|modified|adjusted|"
         rf"corrected|softened|left out|taken out|took out) (?:(?!your\b)[\w',-]+ ){{0,6}}?{_WORDING}",
-        "i",
         "removed replaced changed avoided omitted edited modified adjusted corrected softened left taken took",
     ),
     Rule(
         r"\b(?:let me|i'll|i will) (?:rephrase|revise|rewrite|reword|redo|try (?:that|this) again)\b(?! your\b)",
-        "let i",
         "rephrase revise rewrite reword redo try",
     ),
     Rule(rf"\b(?:apologi[sz]e|sorry) for (?:my|the|that|any) {_FEW}{_REPLY}", _A_REPLY, "apologise apologize sorry"),
@@ -113,7 +101,7 @@ META = Rules(
     ),
     Rule(r"\b(?:revision|critique) request\b", "request", "revision critique"),
 )
-META_AT_THE_END = Rules(
+META_AT_THE_END: Rules = (
     Rule(rf"\bthe {_EARLIER} {_REPLY}", _A_REPLY, _EARLIER_ONES),
     Rule(
         r"\bthis (?:revision|rewrite|rewording|(?:revised |new )?version|response|answer|reply) (?:\w+ly )?(?:removes|"
@@ -125,12 +113,12 @@ META_AT_THE_END = Rules(
     Rule(
         r"(?m)^[^\w\n]{0,9}(?:changes made|summary of (?:the )?changes|what (?:i )?(?:have )?changed|"
         r"(?:reasons?|explanation) (?:for|of) (?:the |my )?(?:changes?|revisions?))\b",
-        "change revision",
+        "change changes changed revision revisions",
     ),
 )
 
 _STARTS = r"(?:^\W*|[.!?:,] )"
-CRITIQUES = Rules(
+CRITIQUES: Rules = (
     Rule(
         rf"\b(?:assistant|ai|chatbot|model)'s {_FEW}(?:answer|response|reply|message|advice|suggestion|statement)\b",
         "assistant ai chatbot model",
@@ -174,36 +162,33 @@ CRITIQUES = Rules(
     ),
     Rule(
         r"\bno (?:changes?|revisions?|corrections?) (?:is|are|was|were) (?:needed|necessary|required)\b",
-        "change revision correction",
+        "change changes revision revisions correction corrections",
         "needed necessary required",
         "no",
     ),
     Rule(r"^\W*critique\b", "critique"),
 )
-ABOUT_A_REPLY = Rules(
+ABOUT_A_REPLY: Rules = (
     Rule(
         r"\b(?:answer|response|respond|repl(?:y|ies|ied)|assistant|chatbot|critique|critici|wording|phras|sentence|"
         r"statement|message|tone\b|stereotyp|harmful|offensive|insult|mocks|shames|belittl|implies|encourag|"
         r"promotes|assumes|treats|ignores|fails to|the (?:person|user|joke|advice|suggestion|details|text|claim))",
-        "answer response reply replies assistant chatbot critique wording phrase sentence statement message tone stereotype "
-        "harmful offensive insult mocks shames belittle implies encourage promotes assumes treats ignores fails person "
-        "user joke advice suggestion details text claim",
+        parts="answer respon repl assistant chatbot criti wording phras sentence statement message tone stereotyp harmful "
+        "offensive insult mocks shames belittl implies encourag promotes assumes treats ignores fails person user joke "
+        "advice suggestion details text claim",
     ),
     Rule(r"\bais?\b", "ai ais"),
     Rule(
         r"\bit (?:tells|says|said|gives|gave|suggests|should|also|does|doesn't|did|makes|shows|explains|offers)\b",
-        "it",
-        "tells says said gives gave suggests should also does did makes shows explains offers",
+        "tells says said gives gave suggests should also does doesn did makes shows explains offers",
     ),
-    Rule(r"\bi should(?:n't| not)? have\b", "should", "i"),
+    Rule(r"\bi should(?:n't| not)? have\b", "should shouldn"),
     Rule(r"\bnothing (?:to|here|that|in|wrong|is|needs)\b", "nothing"),
-    Rule(r"\b(?:find|found|see|identif\w+) (?:no|nothing|any\w*)\b", "find found see identify"),
+    Rule(r"\b(?:find|found|see|identif\w+) (?:no|nothing|any\w*)\b", parts="find found see identif"),
 )
-TO_A_PERSON = Rules(
-    Rule(
-        r"\b(?:you|your|yours|yourself|you're|i'm|i'd|i'll|i can't|i cannot|i won't)\b",
-        "you your i",
-    )
+TO_A_PERSON: Rules = Rule(
+    r"\b(?:you|your|yours|yourself|you're|i'm|i'd|i'll|i can't|i cannot|i won't)\b",
+    "you your yours yourself i",
 )
 
 SPEAKERS = ("Human", "User", "Assistant", "System", "Critique", "Revision", "Instruction", "Response")

@@ -21,7 +21,6 @@ from cai.wording_rules import (
     ABOUT_A_REPLY,
     ALWAYS_META,
     CRITIQUES,
-    HEAD,
     LABELS,
     MARK,
     META,
@@ -62,6 +61,8 @@ def speaks_of_rewriting(text: str, revised: bool) -> bool:
     rewritten letter, and hear what was changed.
     """
     plain = _plain(text)
+    if not (revised or _names_a_reply(plain)):
+        return False
     if announces_a_revision(text) or _holds(META if revised else ALWAYS_META, plain, _opening, _ending):
         return True
     return revised and _holds(META_AT_THE_END, plain, _ending)
@@ -69,7 +70,8 @@ def speaks_of_rewriting(text: str, revised: bool) -> bool:
 
 def announces_a_revision(text: str) -> bool:
     """Whether some line announces a rewritten answer, as in "Revised response:"."""
-    return _holds(LABELS, _plain(text), str)
+    plain = _plain(text)
+    return _names_a_reply(plain) and _holds(LABELS, plain, str)
 
 
 def criticises(text: str) -> bool:
@@ -115,18 +117,23 @@ def _plain(text: str) -> str:
 
 def _holds(rules: Rules, plain: str, *parts: Callable[[str], str]) -> bool:
     """Whether a rule holds in a part of a text; the parts are taken from it only where one might."""
-    likely = rules.likely(_heads(plain))
+    words = _words(plain)
+    likely = [rule.pattern for rule in rules if rule.may_match(plain, words)]
     if not likely:
         return False
     return any(re.search(pattern, read) for read in [part(plain) for part in parts] for pattern in likely)
 
 
+def _names_a_reply(plain: str) -> bool:
+    """Whether it might: all rules for first answers need one of these words."""
+    return "answer" in plain or "response" in plain or "reply" in plain
+
+
 @lru_cache(maxsize=8)
-def _heads(plain: str) -> frozenset[str]:
-    """The heads of all words, and of what is left of a word where the ending is cut."""
-    read = plain if len(plain) <= _ENDING else f"{plain}\n{plain[-_ENDING:]}"
-    words = read.translate(_SPACED).split() if read.isascii() else re.findall(r"\w+", read)
-    return frozenset([word[:HEAD] for word in words])
+def _words(plain: str) -> frozenset[str]:
+    """All words, and what is left of those at which the opening and the ending are cut."""
+    read = plain if len(plain) <= _OPENING else f"{plain[:_OPENING]}\n{plain}\n{plain[-_ENDING:]}"
+    return frozenset(read.translate(_SPACED).split() if read.isascii() else re.findall(r"\w+", read))
 
 
 def _opening(plain: str) -> str:

@@ -19,5 +19,6 @@ def asked(model: str | None, recipe: str | None, overrides: Sequence[str], **set
     """
     name = recipe or DEFAULT
     laid = {**({"models": {"assistant": model}} if model else {}), **settings}
-    loaded: Recipe = load_recipe(name, [*(f"{key}={json.dumps(value)}" for key, value in laid.items()), *overrides])
+    settled = [*(f"{key}={json.dumps(value)}" for key, value in laid.items()), *overrides]
+    loaded: Recipe = load_recipe(name, settled, trains=False)
     return Material(loaded, recipe_file(name).parent)
