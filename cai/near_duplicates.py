@@ -6,12 +6,13 @@ The pieces are of characters, so that it works in any script and a changed endin
 
 Measured on 4,898 distinct red-team questions of hh-rlhf (`tests/test_near_duplicates.py`). Ten kinds of small changes
 made to 500 of them (other marks or case, a greeting, a typo, a word more, less, moved or replaced, another ending,
-"Please tell me:" in front) gave 4,714 planted near-duplicates: 4,346 (92 %) are similar enough, and found. Least often
-similar enough are those whose words changed places or were replaced. Among the questions themselves 216 of twelve
-million pairs are similar enough, all found, and 106 questions (2.2 %) would be dropped. Of these, 134
-come from two families of one sentence about another thing each ("What is an offensive ... term that starts with ...?",
-counted by their wording); of the other 82, which were read, 62 ask the same in other words or a little more of it. So what is dropped may ask for another thing, in the same
-sentence; and the same request in quite other words is not found.
+"Please tell me:" in front) gave 4,714 planted near-duplicates: 4,346 (92 %) are similar enough, and found. Least
+often similar enough are those whose words changed places or were replaced. Among the questions themselves 216 of
+twelve million pairs are similar enough, all found, and 106 questions (2.2 %) would be dropped. Of these, 134 come
+from two families of one sentence about another thing each ("What is an offensive ... term that starts with ...?",
+counted by their wording); of the other 82, which were read, 62 ask the same in other words or a little more of it. So
+what is dropped may ask for another thing, in the same sentence; and the same request in quite other words is not
+found.
 """
 
 from __future__ import annotations

@@ -93,16 +93,18 @@ def _runs(text: str) -> Sequence[tuple[str, ...]]:
 def _repeats(text: str) -> bool:
     """Whether a piece follows itself at least twice, or too few of the runs are distinct.
 
-    Every word but the first two ends a run. Where a run is not the first of its kind, neither is its last word, so few
-    words that come again settle it.
+    A run that has come before ends in a word that has come before, and every word but the first two ends a run: few
+    such words settle it. Of eight words that repeat those before them, six end a run that has come before.
     """
     words = _words(text)
     again = len(words) - len(frozenset(words))
     if again < FEWEST_REPEATED and again <= (1 - LEAST_DISTINCT) * (len(words) - 2):
         return False
     runs = _runs(text)
-    distinct = len(frozenset(runs)) / len(runs)
-    return _returns(words) or (len(words) >= FEWEST_WORDS and distinct < LEAST_DISTINCT)
+    distinct = len(frozenset(runs))
+    if len(words) >= FEWEST_WORDS and distinct / len(runs) < LEAST_DISTINCT:
+        return True
+    return len(runs) - distinct >= FEWEST_REPEATED - 2 and _returns(words)
 
 
 def _returns(words: Sequence[str]) -> bool:

@@ -54,7 +54,7 @@ Rules = tuple[Rule, ...]
 """Rules of which one must hold."""
 
 _LINE_UP_TO_IT = rf"^[^\w\n]{{0,9}}(?:\w+[,!.:] )?(?:{_PRESENTING})?(?:(?:the|my|a|an|your|one|possible) ){{0,2}}"
-LABELS: Rules = Rule(
+LABEL = Rule(
     rf"(?m){_LINE_UP_TO_IT}{_REWRITTEN} (?:[\w'-]+ ){{0,2}}?(?:version of {_FEW})?{_REPLY}"
     r"(?:[^.:\n]{0,80}:|\W{0,9}$)",
     _A_REPLY,
@@ -90,7 +90,7 @@ META: Rules = (
     ),
     Rule(
         r"\b(?:let me|i'll|i will) (?:rephrase|revise|rewrite|reword|redo|try (?:that|this) again)\b(?! your\b)",
-        "rephrase revise rewrite reword redo try",
+        "rephrase revise rewrite reword redo again",
     ),
     Rule(rf"\b(?:apologi[sz]e|sorry) for (?:my|the|that|any) {_FEW}{_REPLY}", _A_REPLY, "apologise apologize sorry"),
     Rule(rf"\bmy {_EARLIER} {_REPLY}", _A_REPLY, _EARLIER_ONES, "my"),
@@ -173,9 +173,9 @@ ABOUT_A_REPLY: Rules = (
         r"\b(?:answer|response|respond|repl(?:y|ies|ied)|assistant|chatbot|critique|critici|wording|phras|sentence|"
         r"statement|message|tone\b|stereotyp|harmful|offensive|insult|mocks|shames|belittl|implies|encourag|"
         r"promotes|assumes|treats|ignores|fails to|the (?:person|user|joke|advice|suggestion|details|text|claim))",
-        parts="answer respon repl assistant chatbot criti wording phras sentence statement message tone stereotyp harmful "
-        "offensive insult mocks shames belittl implies encourag promotes assumes treats ignores fails person user joke "
-        "advice suggestion details text claim",
+        parts="answer respon repl assistant chatbot criti wording phras sentence statement message tone stereotyp "
+        "harmful offensive insult mocks shames belittl implies encourag promotes assumes treats ignores fails person "
+        "user joke advice suggestion details text claim",
     ),
     Rule(r"\bais?\b", "ai ais"),
     Rule(
@@ -186,7 +186,7 @@ ABOUT_A_REPLY: Rules = (
     Rule(r"\bnothing (?:to|here|that|in|wrong|is|needs)\b", "nothing"),
     Rule(r"\b(?:find|found|see|identif\w+) (?:no|nothing|any\w*)\b", parts="find found see identif"),
 )
-TO_A_PERSON: Rules = Rule(
+TO_A_PERSON = Rule(
     r"\b(?:you|your|yours|yourself|you're|i'm|i'd|i'll|i can't|i cannot|i won't)\b",
     "you your yours yourself i",
 )

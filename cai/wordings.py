@@ -21,7 +21,7 @@ from cai.wording_rules import (
     ABOUT_A_REPLY,
     ALWAYS_META,
     CRITIQUES,
-    LABELS,
+    LABEL,
     MARK,
     META,
     META_AT_THE_END,
@@ -39,7 +39,8 @@ FEWEST_WORDS = 8
 _OPENING = 400
 _ENDING = 600
 """Characters within which the opening and the ending of a reply lie."""
-_STRAIGHTENED = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "*": "", "#": "", "_": "", "`": ""}
+_STRAIGHT = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'}
+_MARKDOWN = "*#_`"
 _SPACED = {code: chr(code) if chr(code).isalnum() else " " for code in range(128)}
 
 
@@ -71,7 +72,7 @@ def speaks_of_rewriting(text: str, revised: bool) -> bool:
 def announces_a_revision(text: str) -> bool:
     """Whether some line announces a rewritten answer, as in "Revised response:"."""
     plain = _plain(text)
-    return _names_a_reply(plain) and _holds(LABELS, plain, str)
+    return _names_a_reply(plain) and _holds((LABEL,), plain, str)
 
 
 def criticises(text: str) -> bool:
@@ -85,7 +86,7 @@ def criticises(text: str) -> bool:
 def answers_a_person(text: str) -> bool:
     """Whether a text of some length speaks to somebody, and nowhere of an answer or of what is wrong with one."""
     plain = _plain(text)
-    if not _holds(TO_A_PERSON, plain, _unquoted) or _holds(ABOUT_A_REPLY, plain, _unquoted):
+    if not _holds((TO_A_PERSON,), plain, _unquoted) or _holds(ABOUT_A_REPLY, plain, _unquoted):
         return False
     return len(_unquoted(plain).split()) >= FEWEST_WORDS
 
@@ -110,8 +111,11 @@ def _ends(text: str) -> str:
 def _plain(text: str) -> str:
     """Lower case, straight quotes, no Markdown, single spaces; lines stay apart. Kept while a reply is looked at."""
     plain = _ends(text).lower()
-    for mark, ours in _STRAIGHTENED.items():
-        plain = plain.replace(mark, ours)
+    if not plain.isascii():
+        for mark, straight in _STRAIGHT.items():
+            plain = plain.replace(mark, straight)
+    for mark in _MARKDOWN:
+        plain = plain.replace(mark, "")
     return "\n".join([" ".join(line.split()) for line in plain.splitlines()]).strip()
 
 

@@ -233,5 +233,6 @@ def test_another_engine_starts_with_its_own_settings() -> None:
 
 
 def test_a_misspelled_group_is_the_override_s_mistake() -> None:
-    with pytest.raises(InputError, match=r"^override 'engin\.type=scripted': engin: unknown key; did you mean 'engine'"):
+    told = r"^override 'engin\.type=scripted': engin: unknown key; did you mean 'engine'"
+    with pytest.raises(InputError, match=told):
         load_recipe("quickstart", ["engin.type=scripted"])
