@@ -18,18 +18,18 @@ Seat = Literal["A", "B"]
 class _Example(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str
-    tags: tuple[str, ...] = ()
-    messages: tuple[Message, ...] = Field(min_length=1)
+    id: str = Field(description="A name of its own.")
+    tags: tuple[str, ...] = Field((), description="Free labels, for your own grouping.")
+    messages: tuple[Message, ...] = Field(min_length=1, description="The conversation so far.")
 
 
 class RevisionExample(_Example):
     """A conversation that ends with the criticised answer, its critique and its revision."""
 
-    critique_request: str
-    critique: str
-    revision_request: str
-    revision: str
+    critique_request: str = Field(description="What the critique is asked for.")
+    critique: str = Field(description="The critique.")
+    revision_request: str = Field(description="What the revision is asked for.")
+    revision: str = Field(description="The revision.")
 
 
 class ComparisonExample(_Example):
@@ -40,12 +40,12 @@ class ComparisonExample(_Example):
     al. 2022, section 4.1).
     """
 
-    instruction: str | None = None
-    a: str | None = None
-    b: str | None = None
-    answer: Seat | None = None
-    better: str | None = None
-    worse: str | None = None
+    instruction: str | None = Field(None, description="By what the answers are judged; none: a drawn principle.")
+    a: str | None = Field(None, description="The answer shown first.")
+    b: str | None = Field(None, description="The answer shown second.")
+    answer: Seat | None = Field(None, description="The better one of `a` and `b`.")
+    better: str | None = Field(None, description="The better answer, where seats are to be drawn.")
+    worse: str | None = Field(None, description="The worse answer, where seats are to be drawn.")
 
     @model_validator(mode="after")
     def _one_form(self) -> ComparisonExample:
@@ -83,11 +83,11 @@ class ReasoningExample(_Example):
     `thoughts` follow the words that ask for them after a space, unless they begin with a line of their own.
     """
 
-    instruction: str | None = None
-    a: str
-    b: str
-    thoughts: str
-    answer: Seat
+    instruction: str | None = Field(None, description="By what the answers are judged; none: a drawn principle.")
+    a: str = Field(description="The answer shown first.")
+    b: str = Field(description="The answer shown second.")
+    thoughts: str = Field(description="What leads to the verdict.")
+    answer: Seat = Field(description="The better one of `a` and `b`.")
 
 
 Example = TypeVar("Example", RevisionExample, ComparisonExample, ReasoningExample)

@@ -119,7 +119,7 @@ def plainly_english(text: str) -> bool:
     Three words in ten must be among the commonest of English, three of them distinct, none among the commonest of
     other languages, and nearly all characters ASCII. This holds for nine in ten English texts from eight words on (of
     18,222 turns of hh-rlhf and questions of red teams and XSTest). `language_of` calls none of these foreign, nor any
-    of the 1,396 messages, mostly left untranslated, that pass out of 671,185 in 190 languages (the catalogues of a
+    of the 1,406 messages, mostly left untranslated, that pass out of 671,185 in 190 languages (the catalogues of a
     Debian system); but three of 5,924 random mixes of English and foreign fragments that it calls foreign pass.
     """
     read = _prose(text).replace("\u2019", "'").replace("\u201c", '"').replace("\u201d", '"')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from cai.identity import digest
 
@@ -25,8 +25,8 @@ class Record(BaseModel):
 class Message(Record):
     """One turn of a conversation."""
 
-    role: Role
-    content: str
+    role: Role = Field(description="Whose turn it is.")
+    content: str = Field(description="What is said.")
 
 
 class Prompt(Record):

@@ -29,8 +29,12 @@ def recipe_schema() -> dict[str, Any]:
 
 
 def constitution_schema() -> dict[str, Any]:
-    """JSON Schema of a constitution."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Constitution.model_json_schema()}
+    """JSON Schema of a constitution as it is written: one that it extends may stand without a list."""
+    schema = Constitution.model_json_schema()
+    many = schema["properties"]["extends"]
+    listed = {key: many.pop(key) for key in ("type", "items")}
+    many["anyOf"] = [{"type": "string"}, listed]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"recipe": recipe_schema, "constitution": constitution_schema}
@@ -44,11 +48,13 @@ def documented(config: type[BaseModel]) -> str:
 def _lines(config: type[BaseModel], depth: int) -> Iterator[str]:
     indent = "  " * depth
     for name, field in config.model_fields.items():
-        nested = [] if _optional(field) else list(_models(field.annotation))
+        nested = list(_models(field.annotation))
         mark = " [knob]" if role_of(config, name) == "knob" else ""
         yield f"{indent}# {field.description}{mark}"
-        if not nested:
+        if not nested or _optional(field):
             yield f"{indent}{name}: {_default(field)}{_bounds(field)}"
+            if len(nested) == 1:  # several are engines, which stand in full elsewhere
+                yield from (f"{indent}#   {line[2 * depth + 2 :]}" for line in _lines(nested[0], depth + 1))
             continue
         yield f"{indent}{name}:"
         for index, kind in enumerate(nested):
@@ -58,7 +64,7 @@ def _lines(config: type[BaseModel], depth: int) -> Iterator[str]:
 
 
 def _optional(field: FieldInfo) -> bool:
-    """Whether a group may be left out: the settings that it would have stand elsewhere in full."""
+    """Whether a group may be left out, as it is by default."""
     return type(None) in get_args(field.annotation)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import pytest
+import slow_hygiene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -139,6 +140,76 @@ TEXTS = st.one_of(
 )
 
 
+PIECES = [
+    *(
+        ASKED,
+        BEFORE,
+        CRITIQUE,
+        REVISION,
+        GERMAN,
+        LOOP,
+        "\n",
+        "\n\n",
+        '"',
+        "\u201c",
+        "\u2019s",
+        ".",
+        "! ",
+        "? ",
+        ": ",
+        "**",
+        ">",
+    ),
+    *("Human:", "### Response:", "<|im_end|>", "[[[", "]]]", "</think>", "Critique:", "`", "https://example.org/a"),
+    *("here is a", "Here's the", "I've", "i will", "let me", "this", "the", "my", "your", "it", "there is", "no", "in"),
+    *("revised", "re-written", "better", "more", "and less", "previous", "answer", "response", "reply", "version of"),
+    *("text", "textbook", "answered", "rewrite", "removed", "the joke", "changes", "changes made", "toned down", "is"),
+    *("assistant", "assistant's", "AI", "nothing", "to change", "are needed", "fails", "helpful", "you", "cannot", "I"),
+    *("sorry for", "thank you for", "feedback", "should have", "tells", "found any", "request", "again", "statement"),
+    *(
+        "aha" * 14,
+        "na " * 9,
+        "\u6211\u4e0d\u77e5\u9053",
+        "\u043d\u0435 \u0437\u043d\u0430\u044e",
+        "\U0001f44f",
+        "caf\u00e9",
+        "word " * 30,
+    ),
+]
+MIXED = st.lists(st.sampled_from(PIECES), max_size=40).flatmap(
+    lambda pieces: st.sampled_from([" ", "", "\n"]).map(lambda between: between.join(pieces))
+)
+
+
+def compare(text: str, before: str, critique: str | None, language: str | None) -> tuple[Flag, ...]:
+    """The flags of a reply as a revision, after a look whether the plain twin says the same of it in every role."""
+    reply = said(text)
+    slow = slow_hygiene
+    assert answer_flags(reply, language) == slow.answer_flags(reply, language)
+    assert critique_flags(reply, before, language) == slow.critique_flags(reply, before, language)
+    assert expected_language(text, language) == slow.expected_language(text, language)
+    found = revision_flags(reply, before, critique, language)
+    assert found == slow.revision_flags(reply, before, critique, language)
+    return found
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=200)
+@given(MIXED, MIXED, MIXED, st.sampled_from(["en", "de", None]))
+def test_any_reply_is_flagged_as_by_the_plain_twin(text: str, before: str, critique: str, language: str | None) -> None:
+    compare(text, before, critique, language)
+    compare(f"{text} {critique}", before, critique, language)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["en", "de", None])
+def test_the_tables_are_flagged_as_by_the_plain_twin(language: str | None) -> None:
+    for text in {text for text, *_ in (*ANSWERS, *CRITIQUES, *REVISIONS)}:
+        for before in (BEFORE, text, f"{text} Or not."):
+            compare(text, before, CRITIQUE, language)
+            compare(f"{BEFORE} {text} {REVISION * 4} {text}", before, text, language)
+
+
 @settings(deadline=None)
 @given(TEXTS, TEXTS, TEXTS, st.sampled_from(["stop", "length"]), st.sampled_from(["en", "zh", None]))
 def test_any_reply_has_flags_in_order_and_the_same_ones_again(
@@ -180,21 +251,39 @@ HOSTILE += [
 
 
 @pytest.mark.parametrize("piece", HOSTILE)
-def test_a_million_characters_take_seconds_at_most(piece: str) -> None:
+def test_a_million_characters_take_moments(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
     begun = time.perf_counter()
     answer_flags(said(text), "en")
     critique_flags(said(text), f"{text}x", "en")
     revision_flags(said(text), f"{text}x", text, "en")
-    assert time.perf_counter() - begun < 15
+    expected_language(text, "en")
+    assert time.perf_counter() - begun < 5
+
+
+def real_rows() -> list[dict[str, str]]:
+    if not HH.is_dir():
+        pytest.skip(f"needs the real data in {HH}")
+    return [json.loads(line) for path in HH.glob("*.gz") for line in gzip.decompress(path.read_bytes()).splitlines()]
+
+
+@pytest.mark.slow
+def test_real_answers_are_flagged_as_by_the_plain_twin() -> None:
+    seen: Counter[Flag] = Counter()
+    for row in real_rows()[::15]:
+        chosen, rejected = (row[side].rsplit("\n\nAssistant:", 1)[1].strip() for side in ("chosen", "rejected"))
+        asked = row["chosen"].split("\n\nAssistant:")[0].strip()
+        seen.update(compare(chosen, rejected, f"The assistant's answer is unkind: {chosen[:80]}", "en"))
+        seen.update(compare(f"The assistant should not say: {rejected}", rejected, None, None))
+        seen.update(compare(f"{rejected} I removed the insult of my last answer.", rejected, chosen, "en"))
+        compare(asked, chosen, asked, "en")
+    assert {"meta-talk", "critique-not-revision", "turn-marker"} <= seen.keys()
 
 
 @pytest.mark.slow
 def test_real_answers_are_rarely_flagged() -> None:
     """People chose these; none is a revision. hh-rlhf itself has 17 that begin with a leaked "Human:"."""
-    if not HH.is_dir():
-        pytest.skip(f"needs the real data in {HH}")
-    rows = [json.loads(line) for path in HH.glob("*.gz") for line in gzip.decompress(path.read_bytes()).splitlines()]
+    rows = real_rows()
     counts: Counter[Flag] = Counter()
     for row in rows:
         answer = said(row["chosen"].rsplit("\n\nAssistant:", 1)[1].strip())

@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cai.errors import InputError
-from cai.languages import FEWEST_BYTES, _identifier, expected_language, known, language_of, wrong_language
+from cai.languages import (
+    FEWEST_BYTES,
+    QUESTIONS_KEPT,
+    _expected,
+    _identifier,
+    expected_language,
+    known,
+    language_of,
+    plainly_english,
+    wrong_language,
+)
 
 ENGLISH = "Talk to your neighbour first, and call the council if nothing changes."
 SENTENCES = {
@@ -124,6 +134,41 @@ def test_an_unknown_language_is_an_error(code: str) -> None:
         known(code)
 
 
+@pytest.mark.parametrize(("language", "text"), SENTENCES.items())
+def test_only_english_is_plainly_english(language: str, text: str) -> None:
+    for written in (text, text.title(), text.upper(), text.lower(), f"{text} {text}", f"{text} OK, thank you."):
+        assert not plainly_english(written) or language == "en"
+    assert plainly_english(text) == (language == "en")
+
+
+def test_a_foreign_text_with_some_english_is_not_plainly_english() -> None:
+    for foreign in (text for language, text in SENTENCES.items() if language != "en"):
+        for text in (f"{foreign} {ENGLISH}", f"{ENGLISH} {foreign}", f"{foreign} {ENGLISH} {foreign} {ENGLISH}"):
+            assert not plainly_english(text) or language_of(text) in {"en", None}
+
+
+@pytest.mark.parametrize("text", [*UNTOLD, "the the the the the the", "HOW DO YOU KNOW WHAT IT IS?"])
+def test_little_or_no_prose_is_not_plainly_english(text: str) -> None:
+    assert not plainly_english(text)
+
+
+def test_plain_english_needs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cai.languages._identifier", lambda: pytest.fail("the model was asked"))
+    _expected.cache_clear()
+    assert expected_language(ENGLISH, "en") == "en"
+    assert not wrong_language(f"{ENGLISH} It\u2019s \u201cfree\u201d.", "en")
+    _expected.cache_clear()
+
+
+def test_few_questions_are_remembered_and_none_at_its_full_length() -> None:
+    _expected.cache_clear()
+    for number in range(QUESTIONS_KEPT + 10):
+        expected_language(f"{ENGLISH} {number}", "en")
+    assert _expected.cache_info().currsize == QUESTIONS_KEPT
+    assert expected_language(f"{ENGLISH} " * 2_000, "en") == expected_language(f"{ENGLISH} " * 3_000, "en")
+    assert _expected.cache_info().hits == 1
+
+
 def test_the_model_is_read_once_and_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object) -> None:
         raise OSError("no network here")
@@ -156,4 +201,8 @@ def english() -> list[str]:
 def test_real_english_is_english() -> None:
     texts = english()
     assert len(texts) > 3_000
+    long = [text for text in texts if len(text.split()) >= 8]
+    plain = [text for text in long if plainly_english(text)]
+    assert len(plain) > 0.9 * len(long)
+    assert {language_of(text) for text in plain} <= {"en", None}
     assert [text for text in texts if wrong_language(text, "en")] == []

@@ -309,6 +309,16 @@ def test_the_same_texts_in_other_files_change_nothing() -> None:
     assert differing(baseline("scripted"), digests(now)) == set()
 
 
+def test_more_rounds_are_no_other_constitution_and_other_pools_are() -> None:
+    def named(**settings: Any) -> str:
+        config = put(recipe(), ("revise",), recipe().revise.model_dump() | settings)
+        return steps(config.model_copy(update={"ablate": None}))["revise"].identity["constitution"]
+
+    assert named(rounds=1) == named(rounds=4) == named(rounds=4, round_tags={4: []})
+    found = [named(rounds=4, round_tags=tags) for tags in ({}, {1: ["soft"]}, {2: ["soft"]}, {4: ["soft"]})]
+    assert len(set(found)) == 4
+
+
 def test_examples_that_are_not_shown_change_nothing() -> None:
     write("revisions.yaml", {"name": "r", "examples": [*REVISIONS["examples"][:1], REVISIONS["examples"][3]]})
     assert digests(recipe()) == baseline("scripted")

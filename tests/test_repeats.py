@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cai.repeats import FEWEST_REPEATED, FEWEST_WORDS, LEAST_DISTINCT, LONGEST_LOOP, loops, share_taken
+from cai.repeats import (
+    _STUTTER,
+    _WORD,
+    FEWEST_REPEATED,
+    FEWEST_WORDS,
+    LEAST_DISTINCT,
+    LONGEST_LOOP,
+    _stutters,
+    _words,
+    loops,
+    share_taken,
+    takes,
+)
 
 SAID = (
     "Tell your neighbour when the dog barks, since they may not know. If nothing changes, write down the times and "
@@ -116,6 +128,34 @@ def test_share_taken_by_hand() -> None:
     assert share_taken("anything at all", "") == 0
 
 
+@given(WORDS, WORDS, WORDS, st.sampled_from([0.1, 0.5, 0.75, 1.0]))
+def test_a_text_takes_what_its_share_says(text: list[str], source: list[str], known: list[str], least: float) -> None:
+    ours, theirs, before = (" ".join(words) for words in (text, source, known))
+    assert takes(ours, theirs, least, before) == (share_taken(ours, theirs, before) >= least)
+
+
+def test_takes_by_hand() -> None:
+    assert takes("a b c d", "x a b c y", 0.5)
+    assert not takes("a b c d", "x a b c y", 0.6)
+    assert not takes("a b c d", "x a b c y", 0.5, known="a b c")
+    assert takes("yes", "yes", 1)
+    assert not takes("", "yes", 0.1)
+
+
+MARKS = " \n\t\x00\x1c'-_.,!?*\u2019\u201c\u2014\u2026\u00e9\u0130\u6211\U0001f44faB7"
+
+
+@given(st.one_of(st.text(), st.text(alphabet=MARKS)))
+def test_words_are_those_of_the_pattern(text: str) -> None:
+    assert list(_words(text)) == _WORD.findall(text.lower())
+
+
+@given(st.lists(st.tuples(st.text(alphabet="ha!- \n\u3000.", min_size=1, max_size=5), st.integers(1, 50)), max_size=6))
+def test_a_stutter_is_found_wherever_it_stands(pieces: list[tuple[str, int]]) -> None:
+    text = "".join(piece * times for piece, times in pieces)
+    assert _stutters(text) == (_STUTTER.search(text) is not None)
+
+
 @given(st.text(), st.text(), st.text())
 def test_any_texts_have_a_share(text: str, source: str, known: str) -> None:
     assert 0 <= share_taken(text, source, known) <= share_taken(text, source) <= 1
@@ -128,4 +168,4 @@ def test_a_million_characters_are_quick(piece: str) -> None:
     begun = time.perf_counter()
     loops(text)
     share_taken(text, text)
-    assert time.perf_counter() - begun < 5
+    assert time.perf_counter() - begun < 2

@@ -13,7 +13,7 @@ import pytest
 from jsonschema.protocols import Validator
 from pydantic import BaseModel
 
-from cai.config import Recipe
+from cai.config import DistillConfig, Recipe
 from cai.constitution import Constitution
 from cai.errors import InputError
 from cai.identity import role_of
@@ -119,7 +119,7 @@ def test_the_recipe_schema_takes_what_the_program_takes(at: str, value: Any, goo
         ("principles.0.id", "A b", False),
         ("principles.0.tags", ["x"], True),
         ("principles.0.comparison", "", False),
-        ("principles", [], False),
+        ("extends", "harmless", True),
         ("name", "", False),
         ("titel", "x", False),
     ],
@@ -152,11 +152,15 @@ def _properties(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def fields(config: type[BaseModel], at: str = "") -> Iterator[tuple[str, str, type[BaseModel]]]:
-    """(path, field, class) of every setting, those of nested classes and of all engines included."""
+    """(path, field, class) of every setting, those of nested classes and of all engines included.
+
+    A group that is left out by default has no settings of its own.
+    """
     for name, field in config.model_fields.items():
         yield f"{at}{name}", name, config
         for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
+            left_out = type(None) in get_args(field.annotation)
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and not left_out:
                 yield from fields(kind, f"{at}{name}.")
 
 
@@ -186,7 +190,18 @@ def test_a_printed_default_is_the_default() -> None:
         if field.is_required():
             assert value in ("<required>", None), path
         elif value is not None or field.default_factory is None:
-            assert value == field.get_default(call_default_factory=True), path
+            default = field.get_default(call_default_factory=True)
+            assert value == (list(default) if isinstance(default, tuple) else default), path
+
+
+def test_a_group_that_is_left_out_shows_its_settings_as_comments() -> None:
+    lines = documented(Recipe).splitlines()
+    start = lines.index("distill: null")
+    shown = lines[start + 1 : lines.index("# What stage `sft` learns from.")]
+    assert all(line.startswith("#   ") for line in shown)
+    for name, field in DistillConfig.model_fields.items():
+        assert any(line.startswith(f"#   {name}: ") for line in shown)
+        assert f"#   # {field.description}" in shown
 
 
 @pytest.mark.parametrize(

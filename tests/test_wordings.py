@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cai import wording_rules
+from cai.wording_rules import LABEL, MARK, SPEAKER, TO_A_PERSON, Rule
 from cai.wordings import (
+    _names_a_reply,
+    _plain,
+    _unquoted,
+    _words,
     announces_a_revision,
     answers_a_person,
     criticises,
@@ -224,3 +234,48 @@ def test_only_a_line_of_its_own_announces_a_revision() -> None:
 def test_quotes_within_a_line_and_quoted_lines_are_left_out() -> None:
     text = 'It says "go away" to her.\n> Go away\nCruel, and \u201cunkind\u201d too. 6" wide.'
     assert without_quotes(text).split() == ["It", "says", "to", "her.", "Cruel,", "and", "too.", '6"', "wide."]
+
+
+RULES = dict.fromkeys(
+    (
+        *wording_rules.META,
+        *wording_rules.META_AT_THE_END,
+        *wording_rules.CRITIQUES,
+        *wording_rules.ABOUT_A_REPLY,
+        *(LABEL, TO_A_PERSON),
+    )
+)
+UNHURRIED = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.pattern[:40])
+def test_a_rule_needs_nothing_that_a_match_may_lack(rule: Rule) -> None:
+    """Texts are made from the rule's own pattern, with other text around and within a quotation beside it."""
+
+    @settings(deadline=None, max_examples=25, suppress_health_check=UNHURRIED, derandomize=True)
+    @given(st.from_regex(rule.pattern), st.sampled_from(["", "x", " ", '"a b" ', "\u2014", "\u00e9"]))
+    def holds(made: str, around: str) -> None:
+        plain = _plain(f"{around}{made}{around}")
+        if re.search(rule.pattern, _unquoted(plain)):
+            assert rule.may_match(plain, _words(plain))
+            assert _names_a_reply(plain) or rule not in (LABEL, *wording_rules.ALWAYS_META)
+
+    holds()
+
+
+@pytest.mark.parametrize("pattern", [SPEAKER, MARK])
+def test_no_marker_is_passed_over(pattern: str) -> None:
+    @settings(deadline=None, max_examples=50, suppress_health_check=UNHURRIED, derandomize=True)
+    @given(st.from_regex(pattern))
+    def marks(text: str) -> None:
+        assert marks_a_turn(text) == (re.search(f"{SPEAKER}|{MARK}", text) is not None)
+
+    marks()
+
+
+@pytest.mark.parametrize("length", range(395, 412))
+def test_a_word_that_the_cut_of_opening_or_ending_makes_is_known(length: int) -> None:
+    """ "answered", cut after its sixth letter, is an answer to the rules that read the opening alone."""
+    start = "x" * (length - len(" the last answer is")) + " the last answer isolated" + " y" * 400
+    plain = _plain(start)
+    assert set(re.findall(r"\w+", plain[:400])) | set(re.findall(r"\w+", plain[-600:])) <= _words(plain)
