@@ -1,7 +1,8 @@
 """What a step would still cost: calls, tokens, time, memory, disk.
 
 Times come from the rates of finished steps of this stage, with the same engines and models, below the runs folder;
-without one, as for the first run on a machine, from the rates below, measured on two CPU cores and scaled by model size.
+without one, as for the first run on a machine, from the rates below, measured on two CPU cores and scaled by the
+size of the model.
 """
 
 from __future__ import annotations

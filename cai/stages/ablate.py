@@ -31,8 +31,8 @@ class Variant:
 def variants(ablate: AblateConfig, revise: ReviseConfig, constitution: Constitution) -> list[Variant]:
     """The chains that `ablate` asks for; what the run's own chains are already is left out.
 
-    Raises InputError where nothing is left, where it asks for more principles than there are, or for so few that a round
-    has none.
+    Raises InputError where nothing is left, where it asks for more principles than there are, or for so few that a
+    round has none.
     """
     able = drawable(revise, constitution)
     fewer = [count for count in dict.fromkeys(ablate.principles) if count != len(able)]
