@@ -35,7 +35,7 @@ def select(
     """
     counts: Counter[str] = Counter()
     harmful: list[Row] = [*_of_rounds(revisions, rule), *(one for one in distilled if one.gain > 0)]
-    counts["safety context did not raise the score"] = sum(one.gain <= 0 for one in distilled)
+    counts["safety context did not raise the score"] = sum(not one.gain > 0 for one in distilled)
     harmful, helpful = (_clean(rows, rule, counts) for rows in (harmful, answers))
     weighted = [copy for row in harmful for copy in [row] * _copies(row, rule, seed)]
     counts["weight of the round"] = len(set(map(_id, harmful))) - len(set(map(_id, weighted)))

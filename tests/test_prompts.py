@@ -210,7 +210,7 @@ def test_text_is_never_read_as_a_template(templates: Templates, step: Step, text
     if step == "more":
         inserted = {"examples": (text,)}
     rendered = templates.render(step, **SHOWN[step] | inserted)
-    whole = rendered.text or "\n".join(content for _, content in turns(rendered))
+    whole = rendered.text or "\n".join([*(content for _, content in turns(rendered)), rendered.reply_start])
     assert whole.count(text) == len(inserted)
 
 

@@ -116,9 +116,12 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
     assert {library for library in used & HOMES.keys() if room(path) not in HOMES[library]} == set()
 
 
+METHOD = ("respond", "revise", "ablate", "distill", "compare", "evaluate")
+
+
 def test_stages_have_never_heard_of_machinery() -> None:
     strangers = {"json", "sys", "argparse", "torch", "ray", "cai.store", "cai.trainers"}
-    method = [PACKAGE / "stages" / f"{name}.py" for name in ("respond", "revise", "compare", "evaluate")]
+    method = [PACKAGE / "stages" / f"{name}.py" for name in METHOD]
     for path in method:
         assert imports(path) & strangers == set(), path
 

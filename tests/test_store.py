@@ -64,7 +64,7 @@ def test_a_record_can_be_read_as_soon_as_it_is_appended(tmp_path: Path) -> None:
 
 def test_an_infinite_number_survives(tmp_path: Path) -> None:
     folder = StepFolder(tmp_path)
-    folder.append(RoundScore(id="x", round=1, principle=None, reward=float("-inf")))
+    folder.append(RoundScore(id="x", round=1, reward=float("-inf")))
     folder.close()
     assert next(folder.records(RoundScore)).reward == float("-inf")
 
