@@ -173,10 +173,16 @@ class Constitution(_Part):
         return self._pools[key]
 
 
-def seen(pools: Sequence[Sequence[Principle]], use: Use) -> str:
-    """Names what a stage can see of the principles that it draws from; all else may change without a new run."""
+def seen(pools: Sequence[tuple[Principle, ...]], use: Use) -> str:
+    """Names what a stage can see of the principles that its rounds draw from; all else may change without a new run.
+
+    Last rounds that draw from what the round before drew from are told once: more rounds are no other constitution.
+    """
+    told = list(pools)
+    while len(told) > 1 and told[-1] == told[-2]:
+        told.pop()
     fields = {"id", "weight", "rounds", *NEEDS[use]}
-    return digest([[one.model_dump(include=fields) for one in pool] for pool in pools])
+    return digest([[one.model_dump(include=fields) for one in pool] for pool in told])
 
 
 def load_constitution(name: str, beside: Path | None = None) -> Constitution:

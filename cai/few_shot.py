@@ -19,7 +19,7 @@ class _Example(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = Field(description="A name of its own.")
-    tags: tuple[str, ...] = Field((), description="Free labels, for your own grouping.")
+    tags: tuple[str, ...] = Field(default=(), description="Free labels, for your own grouping.")
     messages: tuple[Message, ...] = Field(min_length=1, description="The conversation so far.")
 
 
@@ -40,12 +40,14 @@ class ComparisonExample(_Example):
     al. 2022, section 4.1).
     """
 
-    instruction: str | None = Field(None, description="By what the answers are judged; none: a drawn principle.")
-    a: str | None = Field(None, description="The answer shown first.")
-    b: str | None = Field(None, description="The answer shown second.")
-    answer: Seat | None = Field(None, description="The better one of `a` and `b`.")
-    better: str | None = Field(None, description="The better answer, where seats are to be drawn.")
-    worse: str | None = Field(None, description="The worse answer, where seats are to be drawn.")
+    instruction: str | None = Field(
+        default=None, description="By what the answers are judged; none: a drawn principle."
+    )
+    a: str | None = Field(default=None, description="The answer shown first.")
+    b: str | None = Field(default=None, description="The answer shown second.")
+    answer: Seat | None = Field(default=None, description="The better one of `a` and `b`.")
+    better: str | None = Field(default=None, description="The better answer, where seats are to be drawn.")
+    worse: str | None = Field(default=None, description="The worse answer, where seats are to be drawn.")
 
     @model_validator(mode="after")
     def _one_form(self) -> ComparisonExample:
@@ -83,7 +85,9 @@ class ReasoningExample(_Example):
     `thoughts` follow the words that ask for them after a space, unless they begin with a line of their own.
     """
 
-    instruction: str | None = Field(None, description="By what the answers are judged; none: a drawn principle.")
+    instruction: str | None = Field(
+        default=None, description="By what the answers are judged; none: a drawn principle."
+    )
     a: str = Field(description="The answer shown first.")
     b: str = Field(description="The answer shown second.")
     thoughts: str = Field(description="What leads to the verdict.")

@@ -6,12 +6,12 @@ covers no knob, no path and no version of this program. The report's covers what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from cai.config import DrawConfig
-from cai.constitution import Principle, Use, seen
+from cai.constitution import Use, seen
 from cai.identity import digest, digest_all, identity_of
 from cai.material import Material
 from cai.models import ModelConfig
@@ -80,7 +80,7 @@ def _revise(material: Material) -> dict[str, Any]:
         "settings": _settings(config),
         **_spoken(material, "assistant", material.assistant, "respond", *asked, *checked),
         "prompts": _names(material.prompts["harmful"].train),
-        "constitution": seen(_told_once(material.pools(use)), use),
+        "constitution": seen(material.pools(use), use),
         "language": material.constitution.language,
         "few_shot": digest([example.model_dump() for example in material.revision_examples]),
     }
@@ -200,14 +200,6 @@ def _model(model: ModelConfig) -> dict[str, Any]:
     adapter = model.adapter and fingerprint(model.adapter)
     spoken = {"dialect": model.dialect, "system": model.system, "thinking": model.thinking}
     return {"weights": fingerprint(model.model), "adapter": adapter, **spoken}
-
-
-def _told_once(pools: Sequence[tuple[Principle, ...]]) -> list[tuple[Principle, ...]]:
-    """Without the pools of last rounds that are that of the round before: more rounds are no other constitution."""
-    told = list(pools)
-    while len(told) > 1 and told[-1] == told[-2]:
-        told.pop()
-    return told
 
 
 def _names(prompts: Prompts) -> str:

@@ -67,7 +67,7 @@ def test_batched_few_shot_critiques_equal_plain_generation(speaker: Speaker) -> 
             messages=(Message(role="user", content=question),),
             few_shot=examples,
             response="I do not know.",
-            principle={"critique": "Say how the answer could be more helpful."},
+            principles=({"critique": "Say how the answer could be more helpful."},),
         )
         for question in questions
     ]
