@@ -78,7 +78,7 @@ def test_records_are_frozen_and_closed(kind: type[Record]) -> None:
 
 def test_an_unknown_field_is_an_error() -> None:
     with pytest.raises(ValidationError, match="extra_forbidden"):
-        RoundScore.model_validate({"id": "x", "round": 0, "principle": None, "reward": 1.0, "score": 2.0})
+        RoundScore.model_validate({"id": "x", "round": 0, "reward": 1.0, "score": 2.0})
 
 
 @settings(max_examples=50)

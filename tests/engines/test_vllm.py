@@ -122,7 +122,7 @@ def test_long_prompts_with_seeds_do_not_break_the_engine(running: Running) -> No
 
 def test_few_shot_prefixes_are_computed_once(running: Running) -> None:
     examples, principle = revision_examples("few_shot/critique_revision", 3), {"critique": "Say what is unkind."}
-    shown: dict[str, Any] = {"few_shot": examples, "principle": principle, "response": "No"}
+    shown: dict[str, Any] = {"few_shot": examples, "principles": (principle,), "response": "No"}
     prompts = [CHAT.render("critique", messages=chat(f"Question {n}?").messages, **shown) for n in range(8)]
     running.reply(request(prompts[0], 2))
     replies = running.reply(*(request(prompt, 2) for prompt in prompts[1:]))
