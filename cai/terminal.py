@@ -25,6 +25,11 @@ _WORD = re.compile(rf"\s*(?:[{UNSPACED}]|[^\s{UNSPACED}]+)")
 """A word with the space before it; in scripts without spaces, a character."""
 
 
+def say(console: Console, text: str) -> None:
+    """Prints a text as it is: nothing in it is markup or a number to be coloured, and no line is broken."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def printable(text: str) -> str:
     """Without control characters, which a terminal would obey."""
     return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)

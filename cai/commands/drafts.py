@@ -20,6 +20,7 @@ from cai.errors import InputError, Mistake
 from cai.few_shot import comparison_examples, revision_examples
 from cai.lint.rules import Finding, findings, placed
 from cai.resources import find, shipped
+from cai.terminal import say
 from cai.yamlfile import YamlFile
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "drafts"
@@ -52,9 +53,9 @@ def start(console: Console, name: str, to: Path, extends: str | None) -> None:
         (asked, constitution),
         ("cai run {}", recipe),
     ]
-    _print(console, f"wrote {constitution} and {recipe}. Next:")
+    say(console, f"wrote {constitution} and {recipe}. Next:")
     for line, path in lines:
-        _print(console, "  " + line.format(shlex.quote(str(path))))
+        say(console, "  " + line.format(shlex.quote(str(path))))
 
 
 def check(console: Console, name: str, as_json: bool, strict: bool) -> int:
@@ -75,8 +76,8 @@ def check(console: Console, name: str, as_json: bool, strict: bool) -> int:
         _print_json(console, name, [], [dataclasses.asdict(one) for one in found])
     else:
         for one in found:
-            _print(console, str(one))
-        _print(console, _summary(constitution, found))
+            say(console, str(one))
+        say(console, _summary(constitution, found))
     return 1 if strict and found else 0
 
 
@@ -151,7 +152,3 @@ def _write(path: Path, text: str) -> None:
 
 def _print_json(console: Console, name: str, mistakes: list[Any], warnings: list[Any]) -> None:
     console.print_json(json.dumps({"file": name, "mistakes": mistakes, "warnings": warnings}))
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from cai.exchange.paper import read_paper, write_paper
 from cai.exchange.writing import write_exported, write_imported
 from cai.few_shot import comparison_examples, revision_examples
 from cai.resources import find
+from cai.terminal import say
 
 FORMS: dict[str, tuple[Callable[[Path], Imported], Callable[[Bundle], Exported]]] = {
     "paper": (read_paper, write_paper),
@@ -31,12 +32,12 @@ def import_constitution(console: Console, form: str, source: Path, to: Path) -> 
     read, _ = _form(form)
     imported = read(source)
     for path, held in write_imported(imported, form, to):
-        _say(console, f"wrote {path}: {held}")
+        say(console, f"wrote {path}: {held}")
     for note in imported.notes:
-        _say(console, f"note: {note}")
-    _say(console, imported.licence)
+        say(console, f"note: {note}")
+    say(console, imported.licence)
     path = quote(str(to / imported.main))
-    _say(console, f"next: cai lint {path}\n      cai run quickstart constitution={path}")
+    say(console, f"next: cai lint {path}\n      cai run quickstart constitution={path}")
 
 
 def export_constitution(console: Console, form: str, name: str, to: Path) -> None:
@@ -44,9 +45,9 @@ def export_constitution(console: Console, form: str, name: str, to: Path) -> Non
     _, write = _form(form)
     exported = write(_bundle(name))
     for path in write_exported(exported, to):
-        _say(console, f"wrote {path}")
+        say(console, f"wrote {path}")
     for remark in exported.lost:
-        _say(console, f"warning: not in this form: {remark}")
+        say(console, f"warning: not in this form: {remark}")
 
 
 def _form(form: str) -> tuple[Callable[[Path], Imported], Callable[[Bundle], Exported]]:
@@ -64,7 +65,3 @@ def _bundle(name: str) -> Bundle:
         revision_examples(shown.revision, None, path.parent),
         comparison_examples(shown.comparison, None, path.parent),
     )
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

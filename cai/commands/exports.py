@@ -11,6 +11,7 @@ from cai.export.folder import Export, export_to
 from cai.export.hub import PREFIX, push
 from cai.export.source import open_source
 from cai.store import RunFolder
+from cai.terminal import say
 
 
 def export_run(console: Console, run: str, to: str, private: bool, runs: Path) -> None:
@@ -21,9 +22,7 @@ def export_run(console: Console, run: str, to: str, private: bool, runs: Path) -
     else:
         export, where = export_to(source, Path(to).expanduser()), to
     _print(console, export)
-    console.print(
-        f"written to {where}; README.md there says how to load it", highlight=False, markup=False, soft_wrap=True
-    )
+    say(console, f"written to {where}; README.md there says how to load it")
 
 
 def _print(console: Console, export: Export) -> None:
@@ -32,8 +31,8 @@ def _print(console: Console, export: Export) -> None:
         table.add_row(one.part.table.name, one.part.split, f"{one.rows:,}")
     console.print(table)
     for note in export.notes:
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"note: {note}")
     if export.private:
         told = ", ".join(export.private)
         said = f"note: the recipe and the column `source` tell of this machine; look before you share: {told}"
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
+        say(console, said)

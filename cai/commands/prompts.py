@@ -23,6 +23,7 @@ from cai.models import ModelConfig
 from cai.progress import Reporter
 from cai.questions import load_prompts
 from cai.records import Kind
+from cai.terminal import say
 from cai.weights import fingerprint
 
 FORMAT = 1
@@ -95,9 +96,9 @@ def _settings(requests: Requests, own: Sequence[Seed], material: Material, write
 
 def _print(console: Console, tally: Tally, files: PromptFiles) -> None:
     for line in tally.lines():
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
     rest = f"; {tally.new - files.count:,} more wait in {files.raw.name}" if tally.new > files.count else ""
-    console.print(f"{files.count:,} prompts in {files.path}{rest}", highlight=False, markup=False, soft_wrap=True)
+    say(console, f"{files.count:,} prompts in {files.path}{rest}")
 
 
 def _kind(name: str) -> Kind:

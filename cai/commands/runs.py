@@ -18,6 +18,7 @@ from cai.material import Material
 from cai.plan import STAGES, differences
 from cai.plan import plan as make_plan
 from cai.store import RunFolder, StepFolder, free_bytes
+from cai.terminal import say
 
 
 def run_recipe(console: Console, name: str, overrides: list[str], runs: Path, until: str | None) -> None:
@@ -40,7 +41,7 @@ def run_recipe(console: Console, name: str, overrides: list[str], runs: Path, un
     if steps["report"].folder.done:
         _print_results(console, recipe, steps["evaluate"].folder)
         path = steps["report"].folder.path / "report.html"
-        console.print(f"report: {path}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"report: {path}")
 
 
 def show_plan(console: Console, name: str, overrides: list[str], runs: Path) -> None:
@@ -66,7 +67,7 @@ def show_plan(console: Console, name: str, overrides: list[str], runs: Path) -> 
     beside = _size(checkpoints_needed(material))
     console.print(f"disk: {_size(total_disk)} more, and {beside} while training; {_size(free_bytes(runs))} free")
     for line in _parts(recipe):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def _parts(recipe: Recipe) -> list[str]:
@@ -127,16 +128,14 @@ def print_config(console: Console, schema: str | None, models: bool) -> None:
 
     if models:
         for name, alias in sorted(ALIASES.items()):
-            console.print(
-                f"{name}: {alias.about}, {alias.parameters:,} parameters", highlight=False, markup=False, soft_wrap=True
-            )
+            say(console, f"{name}: {alias.about}, {alias.parameters:,} parameters")
     elif schema is not None:
         print_schema = schemas.SCHEMAS.get(schema)
         if print_schema is None:
             raise InputError(f"no schema {schema!r}; expected one of {', '.join(schemas.SCHEMAS)}")
         console.print_json(json.dumps(print_schema()))
     else:
-        console.print(schemas.documented(Recipe), highlight=False, markup=False, soft_wrap=True)
+        say(console, schemas.documented(Recipe))
 
 
 def _print_results(console: Console, recipe: Recipe, folder: StepFolder) -> None:
