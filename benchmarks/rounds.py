@@ -16,10 +16,11 @@ from typing import Any
 
 from rich.console import Console
 
-from cai.config import PreferenceModelConfig, Recipe
+from cai.config import Recipe
 from cai.encoding import answered
 from cai.human import Pair, load_pairs
 from cai.identity import seed_of
+from cai.learned_pairs import human_groups
 from cai.material import Material
 from cai.pipeline import run
 from cai.progress import Reporter
@@ -28,6 +29,7 @@ from cai.records import Revision, RoundScore
 from cai.stages.plots import by_round
 from cai.stats import Estimate, mean, paired_difference, rate, to_text
 from cai.store import RunFolder
+from cai.train_config import PreferenceModelConfig
 from cai.trainers.preference import train_preference_model
 from cai.trainers.scorer import PreferenceScorer
 from cai.weights import resolve
@@ -40,6 +42,8 @@ CONFIG = PreferenceModelConfig(
     learning_rate=2e-5, batch_size=16, micro_batch=4, max_length=LONGEST, save_every=10, labels="hard"
 )
 ROUNDS, CHAINS, RESAMPLES = 4, 200, 2000
+_FILE = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" style="background: white"'
+_COLOURS = {"var(--blue)": "#0072b2", "var(--vermilion)": "#d55e00", "currentColor": "#1c1f24"}
 
 
 def main() -> None:
@@ -93,9 +97,8 @@ class _Watch:
 
 def _train(pairs: list[Pair], templates: Templates, folder: Path, console: Console) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    rendered = [templates.render("respond", messages=pair.prompt.messages) for pair in pairs]
-    rows = [(prompt, pair.chosen, pair.rejected, 1.0) for prompt, pair in zip(rendered, pairs, strict=True)]
-    figures = train_preference_model(rows, MODEL, folder, CONFIG, 0, _Watch(console, folder / "metrics.jsonl"))
+    groups = human_groups(pairs, lambda prompt: templates.render("respond", messages=prompt.messages))
+    figures = train_preference_model(groups, MODEL, folder, CONFIG, 0, _Watch(console, folder / "metrics.jsonl"))
     (folder / "figures.json").write_text(json.dumps(figures, indent=1))
 
 
@@ -126,6 +129,7 @@ def _chains(options: argparse.Namespace, console: Console) -> list[Revision]:
             "models": {"assistant": MODEL},
             "engine": {"type": options.engine},
             "prompts": {"harmful": options.prompts, "limit": CHAINS},
+            "respond": {"max_tokens": 16},  # the stage comes first and its answers are not used here
             "revise": {
                 "rounds": ROUNDS,
                 "few_shot": 2,
@@ -156,10 +160,17 @@ def _scored(
 def _write(to: Path, revisions: list[Revision], scores: list[RoundScore], accuracy: Estimate, trained: int) -> None:
     plot = by_round(scores, RESAMPLES)
     assert plot.svg
-    (to / "rounds.svg").write_text(plot.svg)
+    (to / "rounds.svg").write_text(_alone(plot.svg))
     (to / "rounds.json").write_text(
         json.dumps({"accuracy": vars(accuracy), "pairs": trained, **_figures(revisions, scores)}, indent=1)
     )
+
+
+def _alone(svg: str) -> str:
+    """A plot as a file of its own: what it has from the report's page, it has to bring."""
+    for name, colour in _COLOURS.items():
+        svg = svg.replace(name, colour)
+    return svg.replace("<svg ", f"<svg {_FILE} ", 1)
 
 
 def _figures(revisions: list[Revision], scores: list[RoundScore]) -> dict[str, Any]:

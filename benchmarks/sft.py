@@ -18,9 +18,9 @@ from transformers import AutoTokenizer, PrinterCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from cai.config import SftConfig
 from cai.prompts import Templates
 from cai.records import Message
+from cai.train_config import SftConfig
 from cai.trainers.common import arguments, batches
 from cai.trainers.sft import Row, learned, train_sft
 from cai.weights import resolve
@@ -115,7 +115,7 @@ def _in_turns(*kinds: Callable[[], Clock]) -> list[tuple[float, Clock]]:
 
 
 def _against_trl() -> dict[str, Any]:
-    rows = _rows([40 + 9 * i % 40 for i in range(20)])
+    rows = _rows([40 + 9 * i % 40 for i in range(16)])
     config = SftConfig(batch_size=4, micro_batch=4, max_length=256)
     (ours, clock), (bare, its) = _in_turns(lambda: _ours(rows, config), lambda: _bare(rows, config))
     apart = max(abs(clock.logged[step]["loss"] - row["loss"]) for step, row in its.logged.items())
@@ -128,12 +128,12 @@ def _against_trl() -> dict[str, Any]:
 
 def _packing() -> dict[str, Any]:
     """Steps of the same number of token positions: eight rows padded to the longest, or four full sequences."""
-    rows = _rows([10 + 53 * i % 200 for i in range(32)])
+    rows = _rows([10 + 53 * i % 200 for i in range(16)])
     padded = SftConfig(batch_size=8, micro_batch=8, max_length=256)
     packed = SftConfig(batch_size=4, micro_batch=4, max_length=256, packing=True)
     (fast, clock), (slow, its) = _in_turns(lambda: _ours(rows, packed), lambda: _ours(rows, padded))
     detail = (
-        f"32 rows with answers of 10 to 210 words: {fast:.1f} tokens/s in full sequences of 256, {slow:.1f} padded; "
+        f"16 rows with answers of 10 to 210 words: {fast:.1f} tokens/s in full sequences of 256, {slow:.1f} padded; "
         f"{clock.tokens} and {its.tokens} tokens timed, padding not counted"
     )
     return _row("sft_packing", fast / slow, 1.3, detail)

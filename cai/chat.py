@@ -15,12 +15,12 @@ from rich.panel import Panel
 from rich.text import Text
 
 from cai.checkpoints import trained
-from cai.config import Sampling
 from cai.engine_config import EngineConfig, TransformersEngine, VllmEngine
 from cai.engines.base import Speaker, open_engine
 from cai.models import ModelConfig
 from cai.prompts import Templates
 from cai.records import Message
+from cai.sampling import Sampling
 from cai.terminal import printable
 from cai.weights import ALIASES
 from cai.yamlfile import Location, YamlFile
@@ -67,7 +67,7 @@ def find_model(name: str, runs: Path) -> Found:
 
     Raises InputError where a run has no checkpoint of that stage.
     """
-    left = None if name in ALIASES else trained(name, runs, ["sft", "rl"], "to talk to")
+    left = None if name in ALIASES else trained(name, runs, ["sft", "dpo", "rl"], "to talk to")
     if left is None or left.recipe is None:
         return Found(ModelConfig(model=name))
     pretrained, templates = left.recipe.models.pretrained, left.recipe.templates

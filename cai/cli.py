@@ -62,11 +62,23 @@ def plan(recipe: RecipeName, overrides: Overrides = None, runs: Root = RUNS) -> 
 
 
 @app.command()
-def show(run: RunName, runs: Root = RUNS) -> None:
-    """Show how far a run is, its counts, and its results."""
-    from cai.commands.runs import show_run
+def show(
+    run: RunName,
+    stage: Annotated[str | None, typer.Argument(help="`compare`: list its items, or show one of them.")] = None,
+    item: Annotated[
+        str | None, typer.Argument(help="The id of a comparison or of its prompt, or its beginning.")
+    ] = None,
+    runs: Root = RUNS,
+) -> None:
+    """Show how far a run is, its counts, and its results; or what the judge was shown of an item, and what it said."""
+    if stage:
+        from cai.commands.audit import show_item
 
-    show_run(console, run, runs)
+        show_item(console, run, stage, item, runs)
+    else:
+        from cai.commands.runs import show_run
+
+        show_run(console, run, runs)
 
 
 @app.command()
@@ -118,6 +130,36 @@ def test(
     raise typer.Exit(run_tests(console, constitution, model, recipe, only or [], as_json, overrides or []))
 
 
+@app.command()
+def judge(
+    dataset: Annotated[
+        str, typer.Argument(help="Comparisons that people made: a file (hh-rlhf, HHH, TRL, CSV) or `hf:owner/name`.")
+    ],
+    constitution: Annotated[str, typer.Option(help="A constitution file, or the name of a shipped one.")] = "harmless",
+    model: Annotated[
+        list[str] | None, typer.Option(help="The judge; given again, another one. Without: the recipe's.")
+    ] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(help="`logprob`, `cot`, `contrast`, `score` or `verdict`; may be given again."),
+    ] = None,
+    recipe: TriedRecipe = None,
+    principle: Annotated[
+        list[str] | None, typer.Option(help="A principle to judge by; may be given again. Without: drawn.")
+    ] = None,
+    kind: Annotated[str, typer.Option(help="What the pairs compare: `harmful` or `helpful`.")] = "harmful",
+    limit: Annotated[int | None, typer.Option(min=1, help="Pairs to ask about, drawn by seed. Without: all.")] = None,
+    to: Annotated[Path | None, typer.Option(help="A .jsonl file for every verdict, with what was read.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    overrides: TrialOverrides = None,
+) -> None:
+    """Measure a judge on labelled pairs: accuracy, biases, calibration, agreement, beside baselines."""
+    from cai.commands.judges import Judges, measure
+
+    judges = Judges(constitution, model or [], mode or [], recipe, principle or [], overrides or [])
+    measure(console, dataset, kind, judges, limit, as_json, to)
+
+
 @app.command("try")
 def try_(
     constitution: ConstitutionName,
@@ -146,6 +188,23 @@ def try_(
         seed,
         overrides or [],
     )
+
+
+@app.command()
+def score(
+    model: Annotated[str, typer.Argument(help="RUN/preference_model (quickstart/preference_model), or a folder.")],
+    file: Annotated[str, typer.Argument(help="Answers, one a row, with their prompts: JSONL, CSV, parquet, or `hf:`.")],
+    to: Annotated[Path | None, typer.Option(help="A .jsonl file for the rows with their scores.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows with their scores as JSON lines.")] = False,
+    dialect: Annotated[
+        str | None, typer.Option(help="`chat` or `transcript`; without, as a run trained the model, else `chat`.")
+    ] = None,
+    runs: Root = RUNS,
+) -> None:
+    """Score answers with a preference model, in log-odds: P(a better than b) = s(score a - score b)."""
+    from cai.commands.scoring import score as score_answers
+
+    score_answers(console, model, file, dialect, to, as_json, runs)
 
 
 @app.command("import")

@@ -9,14 +9,17 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 
 from cai.engine_config import EngineConfig, default_engine, settled
 from cai.errors import InputError, StoreError
+from cai.feedback_config import CompareConfig
 from cai.hygiene import Flag
 from cai.identity import Config, identity, knob
 from cai.models import ModelConfig, ModelsConfig
 from cai.resources import find
+from cai.sampling import DrawConfig, Sampling
+from cai.train_config import DpoConfig, PreferenceModelConfig, RlConfig, SftConfig
 from cai.yamlfile import YamlFile, parse_yaml, read_yaml
 
 
@@ -33,27 +36,10 @@ class PromptsConfig(Config):
     )
 
 
-class Sampling(Config):
-    """How a reply is sampled."""
-
-    max_tokens: int = identity(512, "Longest reply, tokens.", ge=1)
-    temperature: float = identity(1.0, "0 is greedy; the paper samples at 1 (section 3.2).", ge=0)
-    top_p: float = identity(1.0, "Nucleus sampling; 1 is off.", gt=0, le=1)
-
-
 class RespondConfig(Sampling):
     """The assistant's own answers to helpful prompts, for the SL mixture (section 3.2)."""
 
     samples: int = identity(1, "Answers a prompt; the paper samples 2 (section 3.2).", ge=1)
-
-
-class DrawConfig(Sampling):
-    """How principles and worked examples come to a stage."""
-
-    tags: tuple[str, ...] = identity((), "Only principles with one of these tags are drawn; none: all.")
-    few_shot_file: str | None = identity(
-        None, "Where the examples come from: shipped, or a path; none: as the constitution says."
-    )
 
 
 class ResampleConfig(Config):
@@ -138,127 +124,6 @@ class SelectionConfig(Config):
     )
 
 
-class TrainConfig(Config):
-    """What every training stage has."""
-
-    epochs: float = identity(1.0, "Passes over the rows; the papers use 1.", gt=0)
-    learning_rate: float = identity(1e-5, "Peak learning rate (AdamW).", gt=0)
-    batch_size: int = identity(32, "Rows in one optimizer step.", ge=1)
-    micro_batch: int = knob(8, "Rows in one forward pass; must divide `batch_size`.", ge=1)
-    max_length: int = identity(1024, "Longest row, tokens.", ge=8)
-    save_every: int = knob(100, "Optimizer steps between checkpoints for resuming.", ge=1)
-    gradient_checkpointing: bool = knob(False, "Saves memory, costs about a third more time.")
-    report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = knob(
-        (),
-        "Where figures go besides the run's own folder: `tensorboard` (a folder of that name in the stage's), `wandb`, "
-        "`trackio`; each needs the package of its name. None: nothing leaves the run.",
-    )
-
-    @model_validator(mode="after")
-    def _divides(self) -> TrainConfig:
-        if self.batch_size % self.micro_batch and self.batch_size > self.micro_batch:
-            raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
-        return self
-
-
-class AdapterConfig(Config):
-    """LoRA: low-rank updates beside frozen weights (Hu et al. 2021, arXiv 2106.09685)."""
-
-    rank: int = identity(16, "Rank of each update.", ge=1)
-    alpha: float = identity(32, "An update counts alpha / rank times.", gt=0)
-    dropout: float = identity(0.05, "Share of an update's inputs that are dropped in training.", ge=0, lt=1)
-    targets: Literal["all-linear"] | tuple[str, ...] = identity(
-        "all-linear", "Layers that get an update: all linear ones but the output's, or names such as [q_proj, v_proj]."
-    )
-    bits: Literal[4, 8] | None = identity(
-        None,
-        "QLoRA (Dettmers et al. 2023, arXiv 2305.14314): frozen weights in 4 (NF4, quantised twice) or 8 bits while "
-        "training, by bitsandbytes.",
-    )
-
-    @field_validator("targets")
-    @classmethod
-    def _some(cls, targets: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        if not targets:
-            raise ValueError("name a layer at least, such as [q_proj, v_proj], or take all-linear")
-        return targets
-
-
-class SftConfig(TrainConfig):
-    """SL-CAI: finetuning on the revisions of all rounds and on helpful answers (section 3.2)."""
-
-    schedule: Literal["constant", "cosine", "linear"] = identity(
-        "constant", "Learning rate over time; paper: constant."
-    )
-    warmup: float = identity(
-        0.0,
-        "Share of the steps over which the rate rises from 0; InstructGPT finetunes without, Llama 2's reward models "
-        "take 0.03.",
-        ge=0,
-        lt=1,
-    )
-    weight_decay: float = identity(0.0, "Weight decay; Llama 2 finetunes with 0.1.", ge=0)
-    max_grad_norm: float = identity(1.0, "Longer gradients are cut to this norm; Llama 2's PPO: 1. 0: never.", ge=0)
-    optimizer: Literal["adamw", "adafactor"] = identity(
-        "adamw", "`adafactor` keeps fewer moments in memory; RLAIF (Lee et al. 2023) trains with it."
-    )
-    loss: Literal["answer", "assistant", "all"] = identity(
-        "answer",
-        "Tokens that are learned: the last `answer`, every turn of the `assistant`, or `all`. The paper does not say.",
-    )
-    packing: bool = identity(
-        False,
-        "Rows share a sequence of up to `max_length` tokens, none sees another. `batch_size` and `micro_batch` then "
-        "count sequences, each of several rows, so there are fewer steps. Refused for models whose rows would see each "
-        "other.",
-    )
-    adapter: AdapterConfig | None = identity(
-        None,
-        "LoRA or QLoRA, such as {rank: 16, alpha: 32, dropout: 0.05, targets: all-linear, bits: 4}; {}: LoRA by these "
-        "defaults, none: every weight is finetuned. LoRA usually wants ten times the `learning_rate` of full "
-        "finetuning or more: QLoRA's authors take 1e-4 to 2e-4.",
-    )
-
-
-class CompareConfig(DrawConfig):
-    """AI feedback: pairs of SL-CAI answers judged under a principle (section 4.1)."""
-
-    orders: Literal["both", "random"] = identity("both", "Judge both seatings and average, or one drawn by seed.")
-    few_shot: int = identity(0, "Worked comparisons shown to the judge (section 4.1); 0: none.", ge=0)
-
-
-class PreferenceModelConfig(TrainConfig):
-    """The preference model, trained by soft cross-entropy on P(a is better) (section 4.2)."""
-
-    labels: Literal["soft", "hard"] = identity(
-        "soft", "`hard` rounds each probability to 0 or 1; paper: soft (section 4.3)."
-    )
-
-
-class RlConfig(Config):
-    """RL-CAI against the preference model (section 4.2), here by RLOO (Ahmadian et al. 2024)."""
-
-    algorithm: Literal["rloo"] = identity("rloo", "RLOO: REINFORCE with a leave-one-out baseline. The paper uses PPO.")
-    steps: int = identity(200, "Optimizer steps.", ge=1)
-    prompts_per_step: int = identity(16, "Prompts in one step.", ge=1)
-    samples: int = identity(4, "Answers sampled a prompt, each the others' baseline.", ge=2)
-    micro_batch: int = knob(16, "Sequences in one forward pass; divides prompts_per_step x samples.", ge=1)
-    learning_rate: float = identity(1e-6, "Learning rate (AdamW), constant.", gt=0)
-    kl: float = identity(0.05, "Weight of the KL to the SL-CAI model in the reward, per nat of a whole answer.", ge=0)
-    max_tokens: int = identity(128, "Longest answer, tokens; the paper uses 128 (HH, App. B).", ge=1)
-    temperature: float = identity(1.0, "Sampling temperature.", gt=0)
-    helpful_share: float = identity(0.5, "Share of helpful prompts among the prompts.", ge=0, le=1)
-    save_every: int = knob(50, "Optimizer steps between checkpoints for resuming.", ge=1)
-    gradient_checkpointing: bool = knob(False, "Saves memory, costs about a third more time.")
-
-    @model_validator(mode="after")
-    def _divides(self) -> RlConfig:
-        sequences = self.prompts_per_step * self.samples
-        if sequences % min(self.micro_batch, sequences):
-            raise ValueError(f"micro_batch {self.micro_batch} does not divide {sequences} = prompts_per_step x samples")
-        return self
-
-
 class EvaluateConfig(Sampling):
     """Base, SL-CAI and RL-CAI on held-out prompts."""
 
@@ -291,6 +156,7 @@ class Recipe(Config):
     sft: SftConfig = identity(SftConfig, "Stage `sft`.")
     compare: CompareConfig = identity(CompareConfig, "Stage `compare`.")
     preference_model: PreferenceModelConfig = identity(PreferenceModelConfig, "Stage `preference_model`.")
+    dpo: DpoConfig | None = identity(None, "Stage `dpo`, the short road without a preference model; none: not run.")
     rl: RlConfig = identity(RlConfig, "Stage `rl`.")
     evaluate: EvaluateConfig = identity(EvaluateConfig, "Stage `evaluate`.")
     report: ReportConfig = identity(ReportConfig, "Stage `report`.")
@@ -373,7 +239,7 @@ def _apply(file: YamlFile, override: str) -> None:
         if not isinstance(node, dict):
             raise InputError(f"override {override!r}: {'.'.join(parents[: depth + 1])} is not a group of settings")
     value = parse_yaml(text, f"override {override!r}")
-    if last == "type" and node.get("type") != value.data:
+    if last in ("type", "mode") and node.get(last) != value.data:
         node.clear()  # the other settings of the group were those of another type
     node[last] = value.data
     file.graft((*parents, last), value)

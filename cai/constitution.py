@@ -17,20 +17,23 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstrai
 
 from cai.compose import composed
 from cai.errors import InputError, Mistake
-from cai.few_shot import ComparisonExample, RevisionExample
+from cai.few_shot import ComparisonExample, ReasoningExample, RevisionExample
 from cai.identity import digest
 from cai.models import Dialect
 from cai.principle_tests import PrincipleTest
 from cai.resources import find
 from cai.yamlfile import YamlFile, read_yaml
 
-Use = Literal["revision", "direct", "comparison"]
-"""What a principle is drawn for: critique and revision, a revision without a critique, a comparison of two answers."""
+Use = Literal["revision", "direct", "comparison", "instruction", "contrast"]
+"""What a principle is drawn for: critique and revision, a revision without a critique, a comparison of two answers, an
+instruction to the assistant, or such an instruction set against its opposite."""
 
 NEEDS: dict[Use, tuple[str, ...]] = {
     "revision": ("critique", "revision"),
     "direct": ("revision",),
     "comparison": ("comparison",),
+    "instruction": ("instruction",),
+    "contrast": ("instruction", "opposite"),
 }
 """The fields that a principle has where it serves a use."""
 
@@ -47,6 +50,8 @@ class Wording(_Part):
     critique: Text | None = Field(None, description="In place of the principle's `critique`.")
     revision: Text | None = Field(None, description="In place of the principle's `revision`.")
     comparison: Text | None = Field(None, description="In place of the principle's `comparison`.")
+    instruction: Text | None = Field(None, description="In place of the principle's `instruction`.")
+    opposite: Text | None = Field(None, description="In place of the principle's `opposite`.")
 
 
 class Principle(_Part):
@@ -58,6 +63,10 @@ class Principle(_Part):
     critique: Text | None = Field(None, description="Asks for a critique of the assistant's last answer.")
     revision: Text | None = Field(None, description="Asks for a new answer in the light of that critique.")
     comparison: Text | None = Field(None, description="Asks which of two answers is better, and by what measure.")
+    instruction: Text | None = Field(
+        None, description="Tells the assistant to answer by it: for judging by ratings or by likelihood contrast."
+    )
+    opposite: Text | None = Field(None, description="Tells the assistant the opposite of `instruction`.")
     weight: float = Field(1.0, gt=0, allow_inf_nan=False, description="How often it is drawn, relative to others.")
     rounds: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (), description="The rounds of a chain, from 1, in which it may be drawn; none: all."
@@ -91,6 +100,11 @@ ComparisonExamples = Annotated[
 ]
 
 
+ReasoningExamples = Annotated[
+    File | Annotated[tuple[ReasoningExample, ...], Tag("examples")], Discriminator(_kind_of_examples)
+]
+
+
 class FewShot(_Part):
     """Worked examples: written here, or the name of a file beside the constitution or of a shipped one."""
 
@@ -98,6 +112,9 @@ class FewShot(_Part):
         "few_shot/critique_revision", description="Shown before a critique and a revision."
     )
     comparison: ComparisonExamples = Field("few_shot/comparison", description="Shown to the judge.")
+    reasoning: ReasoningExamples = Field(
+        "few_shot/comparison_cot", description="Shown to the judge where it is to think before it answers."
+    )
 
 
 class Constitution(_Part):
@@ -246,5 +263,9 @@ def _incomplete(file: YamlFile, constitution: Constitution) -> Iterator[Mistake]
         at = ("principles", index)
         if principle.critique is not None and principle.revision is None:
             yield file.mistake((*at, "revision"), f"{principle.id!r} has a 'critique' and no 'revision'; give both")
-        elif not principle.serves("direct") and not principle.serves("comparison"):
+        elif principle.opposite is not None and principle.instruction is None:
+            yield file.mistake(
+                (*at, "instruction"), f"{principle.id!r} has an 'opposite' and no 'instruction'; give both"
+            )
+        elif not any(map(principle.serves, NEEDS)):
             yield file.mistake(at, f"{principle.id!r} serves no stage; give critique and revision, or comparison")

@@ -6,9 +6,13 @@ Replies are counted at their longest, and as many of them as there can be.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import comb
 from typing import Any
 
 from cai.config import Recipe, ReviseConfig
+from cai.constitution import Wording
+from cai.feedback_config import CompareConfig, ContrastiveAnswers, CotJudge, RoundAnswers, SampledAnswers
+from cai.human import Pair
 from cai.material import Material
 from cai.records import Kind, Prompt
 from cai.stages.ablate import Variant, variants
@@ -36,7 +40,8 @@ def _example_words(examples: Any) -> int:
 
 
 def _principle_words(material: Material) -> int:
-    texts = [t for p in material.constitution.principles for t in (p.critique, p.revision, p.comparison) if t]
+    fields = Wording.model_fields
+    texts = [text for one in material.constitution.principles for field in fields if (text := getattr(one, field))]
     return round(sum(len(text.split()) for text in texts) / len(texts) * _PER_MESSAGE)
 
 
@@ -98,11 +103,73 @@ def _distill(material: Material) -> tuple[int, int, int]:
 
 
 def _compare(material: Material) -> tuple[int, int, int]:
+    """Answers that are sampled for it, and questions to the judge; thoughts and written verdicts are replies too."""
     config, count = material.recipe.compare, len(material.prompts["harmful"].train)
-    seatings = 2 if config.orders == "both" else 1
-    shown = _example_words(material.comparison_examples) + _principle_words(material) + 2 * config.max_tokens
-    words = _words(material, "harmful") * (2 + seatings)
-    return count * (2 + seatings), count * seatings * shown + words, 2 * count * config.max_tokens
+    judge, sampled, pairs = config.judge, _sampled(config), _pairs(material.recipe)
+    asked, first = _principles_asked(material), _preflight(material)
+    questions = asked * (pairs * judge.questions + _ranking(config))
+    written = (count * asked * pairs + first) * judge.written
+    instructed = _principle_words(material)
+    shown = _example_words(material.comparison_examples) + instructed + 2 * _longest(material.recipe)
+    thought_over = written if isinstance(judge, CotJudge) else 0
+    steered = count * sampled * instructed if isinstance(config.answers, ContrastiveAnswers) else 0
+    put = count * questions + first * judge.questions
+    read = put * shown + thought_over + steered + _words(material, "harmful") * (sampled + questions)
+    return count * sampled + put, read, count * sampled * config.max_tokens + written
+
+
+def _preflight(material: Material) -> int:
+    """Labelled pairs that the judge is measured on first, at most; one under several principles counts for each."""
+    config = material.recipe.compare
+    if config.certain or not config.preflight.limit:
+        return 0
+    if config.preflight.pairs is not None:
+        return config.preflight.limit * _principles_asked(material)
+    judged = [one for one in material.constitution.principles if one.serves(config.judge.use)]
+    return min(config.preflight.limit, sum(test.better is not None for one in judged for test in one.tests))
+
+
+def _longest(recipe: Recipe) -> int:
+    """Tokens of the longest answer that is compared."""
+    return (recipe.revise if isinstance(recipe.compare.answers, RoundAnswers) else recipe.compare).max_tokens
+
+
+def _sampled(config: CompareConfig) -> int:
+    """Answers that are sampled for each prompt, at most: those that are in no pair are not."""
+    answers = config.answers
+    if isinstance(answers, RoundAnswers):
+        return 0
+    if not isinstance(answers, SampledAnswers):
+        return 2
+    return min(answers.samples, 2 * answers.pairs) if isinstance(answers.pairs, int) else answers.samples
+
+
+def _pairs(recipe: Recipe) -> int:
+    """Pairs made for each prompt, at most."""
+    answers = recipe.compare.answers
+    if isinstance(answers, RoundAnswers):
+        return recipe.revise.samples
+    if not isinstance(answers, SampledAnswers) or answers.pairs == "best-worst":
+        return 1
+    every = comb(answers.samples, 2)
+    return every if answers.pairs == "all" else min(answers.pairs, every)
+
+
+def _ranking(config: CompareConfig) -> int:
+    """Questions for the numbers by which the best answer and the worst are found: half those for a pair, each."""
+    answers = config.answers
+    if not isinstance(answers, SampledAnswers) or answers.pairs != "best-worst":
+        return 0
+    return config.judge.questions // 2 * answers.samples
+
+
+def _principles_asked(material: Material) -> int:
+    """Principles that each pair is judged under: those drawn, or all; a contrastive pair is judged under its own."""
+    config = material.recipe.compare
+    if isinstance(config.answers, ContrastiveAnswers):
+        return 0 if config.certain else 1
+    able, wanted = len(material.pools(config.judge.use)[0]), config.judge.principles
+    return able if wanted == "all" else min(wanted, able)
 
 
 def _sft(material: Material) -> tuple[int, int, int]:
@@ -126,9 +193,32 @@ def _rounds_kept(recipe: Recipe) -> float:
 
 
 def _preference_model(material: Material) -> tuple[int, int, int]:
-    recipe = material.recipe
-    answers = 2 * len(material.prompts["harmful"].train) * recipe.compare.max_tokens
-    return 0, 0, round((answers + 2 * _words(material, "harmful")) * recipe.preference_model.epochs)
+    """Each answer with its prompt, of the judge's pairs and of people's; those held out are read, not learned."""
+    config = material.recipe.preference_model
+    answers = min(_sampled(material.recipe.compare) or 2 * _pairs(material.recipe), 2 * _pairs(material.recipe))
+    tokens = _answered(material, answers) + sum(_pair_words(p.pairs[: s.limit]) for s, p in material.human_pairs)
+    return 0, round(tokens * config.held_out), round(tokens * config.epochs)
+
+
+def _dpo(material: Material) -> tuple[int, int, int]:
+    """Both answers of each of the judge's pairs, read by the SL-CAI model too."""
+    config = material.recipe.dpo
+    tokens = _answered(material, 2 * _pairs(material.recipe)) if config else 0
+    return 0, tokens, round(tokens * config.epochs) if config else 0
+
+
+def _answered(material: Material, answers: int) -> int:
+    """Tokens of so many answers to each prompt, each with its prompt."""
+    count = len(material.prompts["harmful"].train)
+    return answers * (count * _longest(material.recipe) + _words(material, "harmful"))
+
+
+def _pair_words(pairs: Sequence[Pair]) -> int:
+    """Tokens of both answers of all pairs with their prompts, from some of them at even distances."""
+    read = pairs[:: max(1, len(pairs) // _SAMPLE)]
+    prompts = 2 * sum(len(m.content.split()) for p in read for m in p.prompt.messages)
+    answers = sum(len(answer.split()) for p in read for answer in (p.chosen, p.rejected))
+    return round((prompts + answers) * _PER_MESSAGE * len(pairs) / len(read)) if read else 0
 
 
 def _rl(material: Material) -> tuple[int, int, int]:
@@ -146,9 +236,14 @@ def _score_rounds(material: Material) -> tuple[int, int, int]:
 def _evaluate(material: Material) -> tuple[int, int, int]:
     config, splits = material.recipe.evaluate, material.prompts.values()
     count, words = sum(len(split.held_out) for split in splits), sum(_count(split.held_out) for split in splits)
-    asked, scored = 3, 2 + 4
+    asked, scored = _evaluated(material), 2 + 4 * (_evaluated(material) - 2)
     shown = (asked + scored) * words + scored * count * config.max_tokens
     return (asked + scored) * count, shown, asked * count * config.max_tokens
+
+
+def _evaluated(material: Material) -> int:
+    """The models on held-out prompts: base, SL-CAI, RL-CAI, and DPO's where there is one."""
+    return 3 if material.recipe.dpo is None else 4
 
 
 def _report(material: Material) -> tuple[int, int, int]:
@@ -163,6 +258,7 @@ COUNTS: dict[str, Callable[[Material], tuple[int, int, int]]] = {
     "sft": _sft,
     "compare": _compare,
     "preference_model": _preference_model,
+    "dpo": _dpo,
     "rl": _rl,
     "score_rounds": _score_rounds,
     "evaluate": _evaluate,
@@ -178,9 +274,9 @@ def records(stage: str, material: Material) -> int:
         "revise": _rounds(material),
         "ablate": _ablated_rounds(material),
         "distill": len(material.prompts["harmful"].train),
-        "compare": len(material.prompts["harmful"].train),
+        "compare": len(material.prompts["harmful"].train) * _pairs(material.recipe),
         "score_rounds": _rounds(material) + _ablated_rounds(material),
-        "evaluate": 3 * sum(len(split.held_out) for split in material.prompts.values()),
+        "evaluate": _evaluated(material) * sum(len(split.held_out) for split in material.prompts.values()),
     }
     return per_stage.get(stage, 0)
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from cai.config import Recipe
 from cai.costs import COUNTS, records
+from cai.feedback_config import ModelAnswers, RoundAnswers
 from cai.material import Material
 from cai.models import ModelConfig
 from cai.plan import Step
@@ -57,7 +58,7 @@ def estimate(step: Step, material: Material, runs: Path) -> Work:
     left = _left(step, material)
     calls, prompt_tokens, tokens = (round(count * left) for count in (calls, prompt_tokens, tokens))
     rate = _measured(step.stage, material.recipe, runs)
-    seconds = _seconds(step.stage, material.recipe, rate, tokens)
+    seconds = _seconds(step.stage, material.recipe, rate, calls, tokens)
     return Work(calls, prompt_tokens, tokens, seconds, _disk(step.stage, tokens, material), rate is not None)
 
 
@@ -73,16 +74,15 @@ def checkpoints_needed(material: Material) -> int | None:
     return None if size is None else 2 * 3 * size * _BYTES
 
 
-TRAINING = frozenset({"sft", "preference_model", "rl"})
+TRAINING = frozenset({"sft", "preference_model", "dpo", "rl"})
 
 _ASKED = {
     "respond": ("helpful",),
     "revise": ("assistant",),
     "ablate": ("assistant",),
     "distill": ("assistant",),
-    "compare": ("pretrained", "feedback"),
 }
-"""The parts that a stage asks; any other stage has to do with the finetuned model alone."""
+"""The parts that a stage asks; `compare` asks as its settings say, any other stage the finetuned model alone."""
 
 
 def _left(step: Step, material: Material) -> float:
@@ -91,11 +91,12 @@ def _left(step: Step, material: Material) -> float:
     return max(0.0, 1 - step.folder.count() / total) if total else 1.0
 
 
-def _seconds(stage: str, recipe: Recipe, rate: float | None, tokens: int) -> float | None:
+def _seconds(stage: str, recipe: Recipe, rate: float | None, calls: int, tokens: int) -> float | None:
+    """None where nothing tells: rates are of tokens written, and a judge of answers that are there writes none."""
     if stage not in TRAINING and all(recipe.engine_of(model).type == "scripted" for model in _models(stage, recipe)):
         return 0.0
     if not tokens:
-        return _START
+        return None if calls else _START
     if rate:
         return tokens / rate
     assumed = _assumed(stage, recipe)
@@ -122,13 +123,26 @@ def _like(stage: str, recipe: Recipe, spec: dict[str, Any]) -> bool:
 
 
 def _machinery(stage: str, recipe: Recipe) -> list[tuple[str, str]]:
-    """What a stage's speed depends on: models, and the engines through which they are asked."""
+    """What a stage's speed depends on: models, the engines through which they are asked, and how a judge is."""
     engines = [recipe.engine_of(model).type if stage not in TRAINING else "" for model in _models(stage, recipe)]
-    return [(engine, model.model) for engine, model in zip(engines, _models(stage, recipe), strict=True)]
+    judged = [(recipe.compare.judge.mode, recipe.compare.answers.type)] if stage == "compare" else []
+    return [(engine, model.model) for engine, model in zip(engines, _models(stage, recipe), strict=True)] + judged
 
 
 def _models(stage: str, recipe: Recipe) -> list[ModelConfig]:
-    return [getattr(recipe.models, part) for part in _ASKED.get(stage, ("pretrained",))]
+    parts = _compared(recipe) if stage == "compare" else _ASKED.get(stage, ("pretrained",))
+    return [getattr(recipe.models, part) for part in parts]
+
+
+def _compared(recipe: Recipe) -> list[str]:
+    """The parts that answer and judge; a trained model counts as the one that it was made from."""
+    answers = recipe.compare.answers
+    judges = [] if recipe.compare.certain else ["feedback"]
+    if isinstance(answers, RoundAnswers):
+        return judges
+    named = answers.models if isinstance(answers, ModelAnswers) else ("sft",)
+    parts = dict(recipe.models)
+    return [name if name in parts else "pretrained" for name in named] + judges
 
 
 def _assumed(stage: str, recipe: Recipe) -> float | None:

@@ -93,6 +93,15 @@ class ReasoningExample(_Example):
     thoughts: str = Field(description="What leads to the verdict.")
     answer: Seat = Field(description="The better one of `a` and `b`.")
 
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of it is left to be drawn."""
+        return self.instruction is not None
+
+    def settled(self, instruction: str) -> ReasoningExample:
+        """The whole example: judged by `instruction` where it names none."""
+        return self if self.whole else self.model_copy(update={"instruction": instruction})
+
 
 Example = TypeVar("Example", RevisionExample, ComparisonExample, ReasoningExample)
 

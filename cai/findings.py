@@ -12,7 +12,7 @@ from cai.records import Comparison, Distilled, Measurement, Record, Revision, Ro
 from cai.stages.report import Findings, StageTiming
 from cai.weights import parameters
 
-TRAINING = ("sft", "preference_model", "rl")
+TRAINING = ("sft", "preference_model", "dpo", "rl")
 
 
 def findings(material: Material, steps: Mapping[str, Step]) -> Findings:
@@ -30,7 +30,7 @@ def findings(material: Material, steps: Mapping[str, Step]) -> Findings:
         comparisons=comparisons,
         round_scores=[score for score in scores if not score.variant],
         measurements=records("evaluate", Measurement),
-        curves={stage: steps[stage].folder.metrics() for stage in TRAINING},
+        curves={stage: steps[stage].folder.metrics() for stage in TRAINING if stage in steps},
         timings=[timing(stage, step.folder.summary) for stage, step in steps.items() if step.folder.done],
         dropped=dropped(material, steps, comparisons),
         judge_model=judge,
@@ -57,8 +57,9 @@ def dropped(material: Material, steps: Mapping[str, Step], comparisons: list[Com
     counts |= {f"{stage}: items failed": count for stage, count in failed.items() if count}
     states = Counter(comparison.verdict.state for comparison in comparisons)
     counts |= {f"comparisons {state}": count for state, count in states.items() if state != "parsed"}
-    for stage, unit in (("sft", "rows"), ("preference_model", "pairs")):
-        counts[f"{stage}: {unit} over max_length"] = steps[stage].folder.summary.get("too_long", 0)
+    for stage, unit in (("sft", "rows"), ("preference_model", "pairs"), ("dpo", "pairs")):
+        if stage in steps:
+            counts[f"{stage}: {unit} over max_length"] = steps[stage].folder.summary.get("too_long", 0)
     left_out = steps["sft"].folder.summary.get("left_out", {})
     counts |= {f"sft: rows left out, {reason}": count for reason, count in left_out.items()}
     return counts

@@ -48,10 +48,14 @@ class Job:
         folder = str(self.steps[stage].folder.path / "model")
         return self.material.recipe.models.pretrained.model_copy(update={"model": folder})
 
+    def render(self, prompt: Prompt) -> Rendered:
+        """A prompt as the trained models are shown it."""
+        templates = self.material.templates(self.material.recipe.models.pretrained)
+        return templates.render("respond", messages=prompt.messages)
+
     def rendered(self, prompts: Iterable[Prompt]) -> list[Rendered]:
         """Prompts as the trained models are shown them."""
-        templates = self.material.templates(self.material.recipe.models.pretrained)
-        return [templates.render("respond", messages=prompt.messages) for prompt in prompts]
+        return [self.render(prompt) for prompt in prompts]
 
     def speakers(self, *models: ModelConfig, beside: int = 0) -> tuple[Speaker, ...]:
         """The models in their dialects; `beside` others will be loaded beside them."""

@@ -85,10 +85,7 @@ def language_of(text: str) -> str | None:
     prose = _prose(text)
     if not _has_letters(prose):
         return None
-    label, probability = _identifier().classify(prose)
-    language = _KIN.get(label, label)
-    if probability < LEAST_PROBABILITY:
-        language, probability = _likeliest_kin(prose)
+    language, probability = _likeliest(prose)
     return language if probability >= LEAST_PROBABILITY and language != _NO_LANGUAGE else None
 
 
@@ -122,9 +119,11 @@ def plainly_english(text: str) -> bool:
     of the 1,406 messages, mostly left untranslated, that pass out of 671,185 in 190 languages (the catalogues of a
     Debian system); but three of 5,924 random mixes of English and foreign fragments that it calls foreign pass.
     """
-    read = _prose(text).replace("\u2019", "'").replace("\u201c", '"').replace("\u201d", '"')
+    read = _prose(text)
+    if not read.isascii():
+        read = read.replace("\u2019", "'").replace("\u201c", '"').replace("\u201d", '"')
     words = read.split()
-    common = [word for word in words if word in _ENGLISH]
+    common = list(filter(_ENGLISH.__contains__, words))
     return (
         10 * len(common) >= 3 * len(words)
         and len(set(common)) >= 3
@@ -156,14 +155,19 @@ def _has_letters(text: str) -> bool:
     return len("".join(filter(str.isalpha, text)).encode(errors="surrogatepass")) >= FEWEST_BYTES
 
 
-def _likeliest_kin(prose: str) -> tuple[str, float]:
-    """The language with the highest probability once close relatives are added up, and that probability."""
-    probabilities: dict[str, float] = {}
-    for label, probability in _identifier().rank(prose):
-        language = str(label)
-        kin = _KIN.get(language, language)
-        probabilities[kin] = probabilities.get(kin, 0.0) + probability
-    return max(probabilities.items(), key=lambda item: item[1])
+def _likeliest(prose: str) -> tuple[str, float]:
+    """The language that leads, and its probability with those of its close relatives.
+
+    Another group of relatives may have more, but not `LEAST_PROBABILITY`: of three languages with so much together one
+    has more than all others, and so would lead.
+    """
+    ranked = _identifier().rank(prose)
+    leader = str(ranked[0][0])
+    language, probability = _KIN.get(leader, leader), 0.0
+    for label, share in ranked:
+        if _KIN.get(label, label) == language:
+            probability += share
+    return language, probability
 
 
 @cache

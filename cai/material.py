@@ -6,11 +6,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cai.checkpoints import Checkpoint, preference_model
-from cai.config import DistillConfig, DrawConfig, Recipe
+from cai.checkpoints import Checkpoint, preference_model, trained
+from cai.config import DistillConfig, Recipe
 from cai.constitution import Constitution, Principle, Use, check_constitution, read_constitution
 from cai.errors import InputError
-from cai.few_shot import ComparisonExample, RevisionExample, comparison_examples, revision_examples
+from cai.feedback_config import ContrastiveAnswers, CotJudge, ModelAnswers, SeatedJudge
+from cai.few_shot import (
+    ComparisonExample,
+    ReasoningExample,
+    RevisionExample,
+    comparison_examples,
+    reasoning_examples,
+    revision_examples,
+)
+from cai.human import Pairs, load_pairs
 from cai.languages import known
 from cai.models import ModelConfig
 from cai.prompts import Templates
@@ -18,6 +27,7 @@ from cai.questions import load_prompts, split
 from cai.records import Kind
 from cai.resources import find
 from cai.spool import Prompts
+from cai.train_config import HumanPairs
 from cai.yamlfile import read_text
 
 
@@ -38,7 +48,7 @@ class Material:
 
     def __init__(self, recipe: Recipe, beside: Path | None = None, runs: Path = Path("runs")) -> None:
         self.recipe = recipe
-        self._beside, self._runs = beside, runs
+        self.beside, self._runs = beside, runs
         self._templates: dict[tuple[str, str | None], Templates] = {}
 
     @cached_property
@@ -48,7 +58,7 @@ class Material:
 
     @cached_property
     def _constitution_path(self) -> Path:
-        return find("constitutions", self.recipe.constitution, ".yaml", self._beside)
+        return find("constitutions", self.recipe.constitution, ".yaml", self.beside)
 
     @cached_property
     def prompts(self) -> dict[Kind, PromptSplit]:
@@ -59,13 +69,20 @@ class Material:
     def revision_examples(self) -> tuple[RevisionExample, ...]:
         """Shown before a critique and a revision."""
         config, own = self.recipe.revise, self.constitution.few_shot.revision
-        return revision_examples(config.few_shot_file or own, config.few_shot, self._beside_examples(config))
+        return revision_examples(
+            config.few_shot_file or own, config.few_shot, self._beside_examples(config.few_shot_file)
+        )
 
     @cached_property
-    def comparison_examples(self) -> tuple[ComparisonExample, ...]:
-        """Shown to the judge."""
-        config, own = self.recipe.compare, self.constitution.few_shot.comparison
-        return comparison_examples(config.few_shot_file or own, config.few_shot, self._beside_examples(config))
+    def comparison_examples(self) -> tuple[ComparisonExample | ReasoningExample, ...]:
+        """Shown to the judge: with thoughts where it is to think first."""
+        config, own = self.recipe.compare.judge, self.constitution.few_shot
+        if not isinstance(config, SeatedJudge):
+            return ()
+        beside = self._beside_examples(config.few_shot_file)
+        if isinstance(config, CotJudge):
+            return reasoning_examples(config.few_shot_file or own.reasoning, config.few_shot, beside)
+        return comparison_examples(config.few_shot_file or own.comparison, config.few_shot, beside)
 
     @cached_property
     def assistant(self) -> ModelConfig:
@@ -81,7 +98,7 @@ class Material:
 
     @cached_property
     def _preamble(self) -> str:
-        path = find("prompts", self._distill.preamble, ".txt", self._beside)
+        path = find("prompts", self._distill.preamble, ".txt", self.beside)
         text = read_text(path).strip()
         if not text:
             raise InputError(f"{path}: holds no text; expected a safety preamble")
@@ -125,18 +142,54 @@ class Material:
         return self.constitution.worded(model.dialect)
 
     def pools(self, use: Use) -> list[tuple[Principle, ...]]:
-        """The principles that each round can draw from; a comparison has one round.
+        """The principles that each round can draw from; the judge has one round.
 
         Raises InputError for a round that has none.
         """
-        rules = self.constitution_for(self.recipe.models.feedback if use == "comparison" else self.assistant)
+        rules = self.constitution_for(self.assistant if use in ("revision", "direct") else self.recipe.models.feedback)
         for round_, tags in (draws := self._draws(use)):
             rules.draw(use, 0, round_=round_, tags=tags)
         return [rules.able(use, round_, tags) for round_, tags in draws]
 
+    @cached_property
+    def human_pairs(self) -> list[tuple[HumanPairs, Pairs]]:
+        """What people compared, for the preference model: each source with its pairs."""
+        sources = self.recipe.preference_model.human
+        return [(source, load_pairs(source.pairs, source.kind, self.beside)) for source in sources]
+
+    @cached_property
+    def paired(self) -> dict[str, ModelConfig]:
+        """The models whose answers are compared, other than the SL-CAI model of this run.
+
+        Raises InputError for a name that is no part of the recipe and no model of an earlier run.
+        """
+        answers = self.recipe.compare.answers
+        names = answers.models if isinstance(answers, ModelAnswers) else ()
+        return {name: self._named(name) for name in names if name != "sft"}
+
+    def _named(self, name: str) -> ModelConfig:
+        parts = dict(self.recipe.models)
+        if name in parts:
+            return parts[name]
+        found = trained(name, self._runs, ["sft", "dpo", "rl"], "to answer prompts")
+        if found is None or found.recipe is None:
+            known = ", ".join([*parts, "sft"])
+            raise InputError(
+                f"compare.answers.models: {name!r} is no part of `models` and no RUN/STAGE in {self._runs}/; expected "
+                f"one of {known}, or a trained model such as old-run/rl"
+            )
+        return found.recipe.models.pretrained.model_copy(update={"model": str(found.folder)})
+
+    @property
+    def judged_by(self) -> tuple[Use, ...]:
+        """What a principle must have words for in stage `compare`."""
+        config = self.recipe.compare
+        steered: tuple[Use, ...] = ("contrast",) if isinstance(config.answers, ContrastiveAnswers) else ()
+        return steered if config.certain else tuple(dict.fromkeys((config.judge.use, *steered)))
+
     def _draws(self, use: Use) -> list[tuple[int | None, tuple[str, ...]]]:
         """Each round with the tags by which it draws."""
-        if use == "comparison":
+        if use not in ("revision", "direct"):
             return [(None, self.recipe.compare.tags)]
         config = self.recipe.revise
         return [(round_, config.tags_of(round_)) for round_ in range(1, config.rounds + 1)]
@@ -156,24 +209,26 @@ class Material:
         if self.constitution.language:
             known(self.constitution.language)
         self.pools("revision" if self.recipe.revise.critique else "direct")
-        self.pools("comparison")
+        _ = self.paired, self.human_pairs
+        for use in self.judged_by:
+            self.pools(use)
         if self.recipe.distill:
             self.templates(self.guarded)
             _ = self.scoring
 
-    def _beside_examples(self, config: DrawConfig) -> Path | None:
+    def _beside_examples(self, named: str | None) -> Path | None:
         """Where a file of examples is looked for: beside the file that names it."""
-        return self._beside if config.few_shot_file else self._constitution_path.parent
+        return self.beside if named else self._constitution_path.parent
 
     def _template_folder(self) -> Path | None:
         own = self.recipe.templates
-        if own and self._beside and not Path(own).is_dir():
-            return self._beside / own
+        if own and self.beside and not Path(own).is_dir():
+            return self.beside / own
         return Path(own) if own else None
 
     def _split(self, kind: Kind) -> PromptSplit:
         source = self.recipe.prompts.harmful if kind == "harmful" else self.recipe.prompts.helpful
-        loaded = load_prompts(source, kind, self._beside)
+        loaded = load_prompts(source, kind, self.beside)
         train, held_out = split(loaded.prompts, self.recipe.prompts.held_out)
         if not train or not held_out:
             empty = "training" if not train else "evaluation"

@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cai.config import DrawConfig
 from cai.constitution import Use, seen
+from cai.human import Pair
 from cai.identity import digest, digest_all, identity_of
 from cai.material import Material
 from cai.models import ModelConfig
 from cai.prompts import Step as PromptStep
+from cai.sampling import DrawConfig
 from cai.spool import Prompts
 from cai.stages.ablate import variants
 from cai.store import RunFolder, StepFolder
 from cai.weights import fingerprint
 
-FORMAT = 2
+FORMAT = 3
 """Raised when a stage begins to yield something else from the same settings."""
 
 
@@ -116,19 +117,36 @@ def _sft(material: Material) -> dict[str, Any]:
 
 def _compare(material: Material) -> dict[str, Any]:
     recipe = material.recipe
+    config, examples = identity_of(recipe.compare), material.comparison_examples
+    config["judge"].pop("few_shot_file", None)  # what the file holds counts, and not where it lies
     return {
-        "settings": _settings(recipe.compare),
-        **_spoken(material, "feedback", recipe.models.feedback, "compare"),
+        "settings": config,
+        **_spoken(material, "feedback", recipe.models.feedback, *recipe.compare.judge.steps),
+        "paired": {name: _model(model) for name, model in material.paired.items()},
         "sampler": _engine_of_checkpoints(material),
         "prompts": _names(material.prompts["harmful"].train),
-        "constitution": seen(material.pools("comparison"), "comparison"),
+        "constitution": [seen(material.pools(use), use) for use in material.judged_by],
         "opening": material.constitution.opening,
-        "few_shot": digest([example.model_dump() for example in material.comparison_examples]),
+        "few_shot": digest([example.model_dump() for example in examples]),
     }
 
 
 def _preference_model(material: Material) -> dict[str, Any]:
-    return {"settings": identity_of(material.recipe.preference_model)}
+    """Whose comparisons count by what they say, and not by where they lie."""
+    config = identity_of(material.recipe.preference_model)
+    read = [_told(pairs.pairs[: source.limit]) for source, pairs in material.human_pairs]
+    human = [{**source, "pairs": told} for source, told in zip(config["human"], read, strict=True)]
+    return {"settings": {**config, "human": human}}
+
+
+def _told(pairs: Iterable[Pair]) -> str:
+    """Names labelled pairs by their texts and labels."""
+    return digest_all(digest([one.prompt.id, one.chosen, one.rejected, one.rating, one.p]) for one in pairs)
+
+
+def _dpo(material: Material) -> dict[str, Any]:
+    assert material.recipe.dpo
+    return {"settings": identity_of(material.recipe.dpo)}
 
 
 def _rl(material: Material) -> dict[str, Any]:
@@ -159,16 +177,17 @@ STAGES: dict[str, tuple[tuple[str, ...], Inputs]] = {
     "ablate": (("revise",), _ablate),
     "distill": ((), _distill),
     "sft": (("respond", "revise", "distill"), _sft),
-    "compare": (("sft",), _compare),
+    "compare": (("revise", "sft"), _compare),
     "preference_model": (("sft", "compare"), _preference_model),
+    "dpo": (("sft", "compare"), _dpo),
     "rl": (("sft", "preference_model"), _rl),
     "score_rounds": (("revise", "ablate", "sft", "preference_model"), _score_rounds),
-    "evaluate": (("sft", "preference_model", "rl"), _evaluate),
+    "evaluate": (("sft", "preference_model", "dpo", "rl"), _evaluate),
     "report": (("respond", "revise", "distill", "ablate", "compare", "score_rounds", "evaluate"), _report),
 }
 """The stages of a run: what each is made from, and which settings and texts go into it."""
 
-OPTIONAL = frozenset({"ablate", "distill"})
+OPTIONAL = frozenset({"ablate", "distill", "dpo"})
 """Stages that run where the recipe has settings for them."""
 
 

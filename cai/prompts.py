@@ -27,9 +27,24 @@ from cai.records import Message, Role
 from cai.resources import shipped
 from cai.yamlfile import read_text, read_yaml
 
-Step = Literal["respond", "check", "critique", "revise", "direct", "compare", "more"]
+Step = Literal[
+    "respond",
+    "check",
+    "critique",
+    "revise",
+    "direct",
+    "compare",
+    "compare_last",
+    "reason",
+    "conclude",
+    "verdict",
+    "rate",
+    "steer",
+    "more",
+]
 
 _ANSWERED = frozenset({"messages", "few_shot", "response", "principles"})
+_PAIRED = frozenset({"messages", "few_shot", "principle", "opening", "a", "b"})
 
 VARIABLES: Mapping[Step, frozenset[str]] = {
     "respond": frozenset({"messages"}),
@@ -37,7 +52,13 @@ VARIABLES: Mapping[Step, frozenset[str]] = {
     "critique": _ANSWERED,
     "revise": _ANSWERED | {"critique"},
     "direct": _ANSWERED,
-    "compare": frozenset({"messages", "few_shot", "principle", "opening", "a", "b"}),
+    "compare": _PAIRED,
+    "compare_last": _PAIRED,
+    "reason": _PAIRED,
+    "conclude": _PAIRED | {"thoughts"},
+    "verdict": _PAIRED,
+    "rate": frozenset({"messages", "principle", "response"}),
+    "steer": frozenset({"messages", "instruction"}),
     "more": frozenset({"examples", "kind"}),
 }
 """What each template may name."""

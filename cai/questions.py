@@ -25,6 +25,9 @@ Row = tuple[str, dict[str, Any]]
 COLUMNS = ("prompt", "messages", "question", "instruction", "text", "chosen")
 """The columns that can hold a prompt; of several, the first that is filled."""
 
+LONGEST_CELL = 2**24
+"""Characters in a cell of a CSV file; Python's own limit, 2**17, is less than a long conversation has."""
+
 _HUB_NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)(?::(.+))?")
 
 
@@ -138,6 +141,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
+    csv.field_size_limit(LONGEST_CELL)
     reader = csv.reader((line for _, line in _lines(path)), strict=True)
     header: list[str] | None = None
     start = 1

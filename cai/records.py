@@ -108,44 +108,72 @@ class Revision(Record):
         return [*asked, *(attempt.reply for attempt in self.attempts)]
 
 
-class OrderedLabels(Record):
-    """The judge's log-probabilities (nats) for one seating of a pair.
+Seating = Literal["a", "b"]
+State = Literal["parsed", "unparsed", "refused", "error", "skipped"]
 
-    `first` is the answer shown as (A). `logprobs` maps each label to log p(label | question), raw.
+
+class Reading(Record):
+    """One question put to the judge about a pair, and what was read from its reply.
+
+    `first` is the answer shown as (A); None where the mode shows the answers one by one. `logprobs` maps what was
+    scored to log-probabilities (nats), raw: the labels, or for each answer what the mode scores of it. `reply` is what
+    the judge wrote: its thoughts or its verdict. `p_a` = P(a is better) as read, None where it could not be.
     """
 
-    first: Literal["a", "b"]
-    logprobs: dict[str, float]
+    first: Seating | None
+    principle: str = ""
+    logprobs: dict[str, float] = {}
+    reply: Completion | None = None
+    state: State = "parsed"
+    p_a: float | None = None
+    reason: str = ""
 
 
 class Verdict(Record):
     """What the judge said of a pair. Only a parsed verdict has `p_a` = P(a is better), and only it trains.
 
-    `skipped`: the judge was not asked, since the answers are identical.
+    `p_raw` is the mean over the readings, `p_a` what calibration and clamping make of it. A label that is known from
+    how the pair was made has no readings. `skipped`: the judge was not asked, since the answers are identical.
     """
 
-    state: Literal["parsed", "unparsed", "refused", "error", "skipped"]
+    state: State
     p_a: float | None
-    orders: tuple[OrderedLabels, ...]
+    p_raw: float | None = None
+    readings: tuple[Reading, ...] = ()
     reason: str = ""
+
+    def swap(self) -> Verdict:
+        """The verdict on the same pair with the answers named the other way round."""
+        swapped = {"p_a": _flipped(self.p_a), "p_raw": _flipped(self.p_raw)}
+        return self.model_copy(update={**swapped, "readings": tuple(map(_swapped, self.readings))})
 
 
 class Comparison(Record):
-    """Two answers of one model to one prompt and the verdict on them (Bai et al. 2022, section 4.1)."""
+    """Two answers to one prompt and the verdict on them (Bai et al. 2022, section 4.1).
+
+    `id` is "<prompt>/<a>-<b>" with the numbers or names of the two answers; `source` says how they came to be a pair:
+    "samples", "models", "rounds" or "contrastive". `asked` names the answers that were sampled for it: others come from
+    a comparison or a chain before it.
+    """
 
     id: str
     prompt: Prompt
-    principle: str
+    principles: tuple[str, ...]
     a: Completion
     b: Completion
     verdict: Verdict
+    source: str = "samples"
+    asked: tuple[Seating, ...] = ("a", "b")
 
     def swap(self) -> Comparison:
         """The same comparison with the answers named the other way round."""
-        p_a = self.verdict.p_a
-        orders = tuple(order.model_copy(update={"first": _other(order.first)}) for order in self.verdict.orders)
-        verdict = self.verdict.model_copy(update={"p_a": None if p_a is None else 1 - p_a, "orders": orders})
-        return self.model_copy(update={"a": self.b, "b": self.a, "verdict": verdict})
+        asked = tuple(_OTHER[name] for name in self.asked)
+        return self.model_copy(update={"a": self.b, "b": self.a, "verdict": self.verdict.swap(), "asked": asked})
+
+    def replies(self) -> list[Completion]:
+        """The answers that were sampled for it, and what the judge wrote."""
+        answers = [answer for name, answer in (("a", self.a), ("b", self.b)) if name in self.asked]
+        return [*answers, *(one.reply for one in self.verdict.readings if one.reply)]
 
 
 class Measurement(Record):
@@ -199,5 +227,19 @@ class Distilled(Record):
         return self.guarded_score - self.plain_score
 
 
-def _other(seat: Literal["a", "b"]) -> Literal["a", "b"]:
-    return "b" if seat == "a" else "a"
+_OTHER: dict[Seating, Seating] = {"a": "b", "b": "a"}
+
+
+def _flipped(p: float | None) -> float | None:
+    return None if p is None else 1 - p
+
+
+def _swapped(reading: Reading) -> Reading:
+    """What was scored of answer a is now of b: keys that begin with a name and a space are renamed too."""
+    logprobs = {_renamed(key): value for key, value in reading.logprobs.items()}
+    first = reading.first and _OTHER[reading.first]
+    return reading.model_copy(update={"first": first, "logprobs": logprobs, "p_a": _flipped(reading.p_a)})
+
+
+def _renamed(key: str) -> str:
+    return f"{'b' if key[0] == 'a' else 'a'}{key[1:]}" if key.startswith(("a ", "b ")) else key

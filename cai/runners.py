@@ -6,10 +6,16 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from cai.comparing import answers_of, policies
 from cai.errors import InputError, needing
 from cai.identity import seed_of
 from cai.job import Job
+from cai.judge.of_recipe import judge_of
+from cai.learned_pairs import ai_groups, human_groups
 from cai.plan import STAGES
+from cai.preference_figures import evaluate_preference
+from cai.preferences import Group, split_held_out
+from cai.preflight import preflight
 from cai.records import Answer, Comparison, Distilled, Measurement, Revision, RoundScore
 from cai.selection import Selection, answer_of, select
 from cai.stages.ablate import Ablate, variants
@@ -20,8 +26,8 @@ from cai.stages.respond import Respond
 from cai.stages.revise import Revise
 from cai.walk import walk
 
-MODELS = ("base", "SL-CAI", "RL-CAI")
-"""What is evaluated, in the order in which they come to be."""
+MODELS = {"SL-CAI": "sft", "DPO": "dpo", "RL-CAI": "rl"}
+"""What is evaluated beside the model that all start from, in the order in which they come to be, and its stage."""
 
 
 def _respond(job: Job) -> dict[str, Any]:
@@ -96,24 +102,54 @@ def _selected(job: Job) -> Selection:
 
 def _compare(job: Job) -> dict[str, Any]:
     recipe, material = job.material.recipe, job.material
-    policy, feedback = job.speakers(job.checkpoint("sft"), recipe.models.feedback)
-    rules = material.constitution_for(recipe.models.feedback)
-    stage = Compare(policy, feedback, rules, material.comparison_examples, recipe.compare, job.seed)
-    return walk(job, stage, material.prompts["harmful"].train, Comparison, [policy, feedback])
+    named = policies(job)
+    *asked, feedback = job.speakers(*named.values(), recipe.models.feedback)
+    judge = judge_of(material, feedback)
+    measured = {} if recipe.compare.certain else preflight(job, judge)
+    stage = Compare(answers_of(job, dict(zip(named, asked, strict=True)), judge), judge, recipe.compare.certain)
+    counts = walk(job, stage, material.prompts["harmful"].train, Comparison, [*asked, feedback])
+    return {**counts, **measured}
 
 
 def _preference_model(job: Job) -> dict[str, Any]:
     with needing("train"):
         from cai.trainers.preference import train_preference_model
-    comparisons = job.records("compare", Comparison)
-    parsed = [(c, c.verdict.p_a) for c in comparisons if c.verdict.p_a is not None]
-    prompts = job.rendered(comparison.prompt for comparison, _ in parsed)
-    rows = [(prompt, c.a.text, c.b.text, p) for prompt, (c, p) in zip(prompts, parsed, strict=True)]
+        from cai.trainers.scorer import PreferenceScorer
     config, start = job.material.recipe.preference_model, job.checkpoint("sft").model
+    comparisons = job.records("compare", Comparison)
+    learned, held_out = split_held_out(_groups(job, comparisons), config.held_out)
     with job.training() as watch:
         seed = seed_of(job.seed, "preference_model")
-        figures = train_preference_model(rows, start, job.folder.path, config, seed, watch)
-    return {**figures, "not_parsed": len(comparisons) - len(parsed)}
+        figures = train_preference_model(learned, start, job.folder.path, config, seed, watch)
+    told = evaluate_preference(PreferenceScorer(job.folder.path / "model"), held_out) if held_out else {}
+    return {**figures, "not_parsed": _not_parsed(comparisons), "held_out": told}
+
+
+def _groups(job: Job, comparisons: list[Comparison]) -> list[Group]:
+    """What the preference model learns from: the AI's comparisons, and people's."""
+    config, render = job.material.recipe.preference_model, job.render
+    people = [
+        group
+        for source, pairs in job.material.human_pairs
+        for group in human_groups(pairs.pairs[: source.limit], render, source.weight, config.margins)
+    ]
+    return [*ai_groups(comparisons, render, config.ai_weight), *people]
+
+
+def _not_parsed(comparisons: list[Comparison]) -> int:
+    return sum(one.verdict.p_a is None for one in comparisons)
+
+
+def _dpo(job: Job) -> dict[str, Any]:
+    with needing("train"):
+        from cai.trainers.dpo import train_dpo
+    config = job.material.recipe.dpo
+    assert config
+    comparisons = job.records("compare", Comparison)
+    groups, start = ai_groups(comparisons, job.render), job.checkpoint("sft").model
+    with job.training() as watch:
+        figures = train_dpo(groups, start, job.folder.path, config, seed_of(job.seed, "dpo"), watch)
+    return {**figures, "not_parsed": _not_parsed(comparisons)}
 
 
 def _rl(job: Job) -> dict[str, Any]:
@@ -137,15 +173,17 @@ def _score_rounds(job: Job) -> dict[str, Any]:
 def _evaluate(job: Job) -> dict[str, Any]:
     recipe, splits = job.material.recipe, job.material.prompts
     prompts = [prompt for split in splits.values() for prompt in split.held_out]
-    models = (recipe.models.pretrained, job.checkpoint("sft"), job.checkpoint("rl"))
+    trained = {name: job.checkpoint(stage) for name, stage in MODELS.items() if stage in job.steps}
+    models = {"base": recipe.models.pretrained, **trained}
     summaries = []
-    base, sl, rl = job.speakers(*models, beside=1)  # the preference model
+    speakers = dict(zip(models, job.speakers(*models.values(), beside=1), strict=True))  # the preference model
     with job.preference(job.checkpoint("preference_model")) as preference:
-        past = {"base": (base, None, None), "SL-CAI": (sl, base, None), "RL-CAI": (rl, base, sl)}
-        for model in MODELS:
-            policy, *references = past[model]
-            stage = Evaluate(model, policy, references[0], references[1], preference, recipe.evaluate, job.seed)
-            summaries.append(walk(job, stage, prompts, Measurement, [base, sl, rl], f"evaluate {model}"))
+        for model, policy in speakers.items():
+            base = speakers["base"] if model != "base" else None
+            sl = speakers["SL-CAI"] if model not in ("base", "SL-CAI") else None
+            stage = Evaluate(model, policy, base, sl, preference, recipe.evaluate, job.seed)
+            asked = list(speakers.values())
+            summaries.append(walk(job, stage, prompts, Measurement, asked, f"evaluate {model}"))
     return {key: sum(summary[key] for summary in summaries) for key in summaries[0]}
 
 
@@ -165,6 +203,7 @@ RUNNERS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "sft": _sft,
     "compare": _compare,
     "preference_model": _preference_model,
+    "dpo": _dpo,
     "rl": _rl,
     "score_rounds": _score_rounds,
     "evaluate": _evaluate,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cai.config import Recipe
 from cai.constitution import Constitution
+from cai.feedback_config import AnswersConfig, JudgeConfig
 from cai.identity import role_of
 from cai.models import ModelConfig
 
@@ -25,7 +26,16 @@ def recipe_schema() -> dict[str, Any]:
         written = {"anyOf": [{"type": "string"}, {"$ref": f"#/$defs/{ModelConfig.__name__}"}]}
         models["properties"][name] = {**written, "description": field["description"]}
     models["required"] = ["assistant"]
+    for kinds in (AnswersConfig, JudgeConfig):
+        _told_apart(schema["$defs"], kinds)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _told_apart(found: dict[str, Any], kinds: Any) -> None:
+    """Of groups that are told apart by a field, only the first may leave it out: it is the default."""
+    union, field = get_args(kinds)
+    for kind in get_args(union)[1:]:
+        found[kind.__name__]["required"] = [field.discriminator, *found[kind.__name__].get("required", [])]
 
 
 def constitution_schema() -> dict[str, Any]:
@@ -37,6 +47,9 @@ def constitution_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
+_NAMES = ("type", "mode")
+"""What tells groups apart, shown first of a group."""
+
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"recipe": recipe_schema, "constitution": constitution_schema}
 
 
@@ -47,7 +60,7 @@ def documented(config: type[BaseModel]) -> str:
 
 def _lines(config: type[BaseModel], depth: int) -> Iterator[str]:
     indent = "  " * depth
-    for name, field in config.model_fields.items():
+    for name, field in sorted(config.model_fields.items(), key=lambda one: one[0] not in _NAMES):
         nested = list(_models(field.annotation))
         mark = " [knob]" if role_of(config, name) == "knob" else ""
         yield f"{indent}# {field.description}{mark}"
@@ -64,8 +77,8 @@ def _lines(config: type[BaseModel], depth: int) -> Iterator[str]:
 
 
 def _optional(field: FieldInfo) -> bool:
-    """Whether a group may be left out, as it is by default."""
-    return type(None) in get_args(field.annotation)
+    """Whether a group may be left out, as it is by default, or is a list of any length."""
+    return type(None) in get_args(field.annotation) or get_origin(field.annotation) is tuple
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

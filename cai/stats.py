@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the standard normal distribution."""
@@ -50,8 +53,40 @@ def paired_difference(a: Sequence[float], b: Sequence[float], seed: int = 0, res
     return mean([left - right for left, right in zip(a, b, strict=True)], seed, resamples)
 
 
-def rate(hits: int, n: int) -> Estimate:
-    """The share hits / n, with Wilson's score interval (Wilson 1927). Raises ValueError unless 0 <= hits <= n > 0."""
+def bootstrap(
+    items: Sequence[Item],
+    statistic: Callable[[Sequence[Item]], float | None],
+    seed: int = 0,
+    resamples: int = 1000,
+    reflected: bool = False,
+) -> Estimate | None:
+    """A statistic of items that are drawn together, with a percentile bootstrap interval; None where it has no value.
+
+    `reflected`: the interval is [2 v - high, 2 v - low] instead, widened to the value v (the basic bootstrap, Davison
+    and Hinkley 1997, section 5.2.1): for a statistic that noise can only raise, which resampling raises again.
+    Resamples without a value are left out. One item says nothing of its spread: its interval is (-inf, inf).
+    """
+    value = statistic(items) if items else None
+    if value is None:
+        return None
+    if len(items) == 1:
+        return Estimate(value, -math.inf, math.inf, 1)
+    draw = random.Random(seed)
+    drawn = (statistic(draw.choices(items, k=len(items))) for _ in range(resamples))
+    values = sorted(found for found in drawn if found is not None)
+    if not values:
+        return Estimate(value, -math.inf, math.inf, len(items))
+    low, high = _quantile(values, 0.025), _quantile(values, 0.975)
+    if reflected:
+        low, high = min(value, 2 * value - high), max(value, 2 * value - low)
+    return Estimate(value, low, high, len(items))
+
+
+def rate(hits: float, n: int) -> Estimate:
+    """The share hits / n, with Wilson's score interval (Wilson 1927). Raises ValueError unless 0 <= hits <= n > 0.
+
+    Hits may hold halves, such as ties: the interval is then a little wider than need be.
+    """
     if n < 1 or not 0 <= hits <= n:
         raise ValueError(f"a rate needs 0 <= hits <= n and n > 0, found {hits} of {n}")
     share, z2 = hits / n, Z95**2
@@ -65,6 +100,13 @@ def to_text(estimate: Estimate, digits: int = 2) -> str:
     """As in `0.42 [0.31, 0.55]`."""
     value, low, high = (f"{number:z.{digits}f}" for number in (estimate.value, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"
+
+
+def bounds(estimate: Estimate | None) -> list[float | None] | None:
+    """[low, high] for JSON, which knows no infinity: None stands for one."""
+    if estimate is None:
+        return None
+    return [end if math.isfinite(end) else None for end in (estimate.low, estimate.high)]
 
 
 def _check(values: Sequence[float]) -> None:

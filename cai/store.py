@@ -149,11 +149,13 @@ class StepFolder:
     def _append(self, name: str, line: str) -> None:
         """One write a line, so that a kill tears at most the last; undone where the disk is full."""
         data = (line + "\n").encode("utf-8", "surrogatepass")
-        with _explained(self.path / name):
+        try:
             descriptor = self._appending.get(name) or self._open(name)
             written = os.write(descriptor, data)
             if written < len(data):  # a disk that is nearly full, or a signal
                 _write_rest(descriptor, data, written)
+        except OSError as error:
+            raise _explanation(self.path / name, error) from error
 
     def _open(self, name: str) -> int:
         path = self.path / name
@@ -317,10 +319,14 @@ def _explained(path: Path) -> Iterator[None]:
     except StoreError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(
-                f"{path}: no space left on the disk; free some and run the same command again: nothing stored is lost"
-            ) from error
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror}); mend that and run the same command again"
-        ) from error
+        raise _explanation(path, error) from error
+
+
+def _explanation(path: Path, error: OSError) -> StoreError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(
+            f"{path}: no space left on the disk; free some and run the same command again: nothing stored is lost"
+        )
+    return StoreError(
+        f"{path}: cannot be written ({error.strerror}); mend that and run the same command again"
+    )

@@ -6,7 +6,10 @@ words that a rule needs, and words are found far more quickly than a pattern.
 
 from __future__ import annotations
 
-from collections.abc import Set
+import re
+from collections.abc import Callable, Set
+from functools import cached_property
+from typing import Self
 
 _REPLY = r"(?:answer|response|reply)\b"
 _REWRITTEN = (
@@ -35,13 +38,19 @@ _EARLIER_ONES = "original previous earlier initial prior preceding"
 class Rule:
     """A pattern, and what a text must hold where it matches: a word of each group, and one of the parts of words.
 
-    A word of a group stands as a whole in the pattern, with nothing of a word on either side.
+    A word of a group stands as a whole in the pattern, with nothing of a word on either side. The first group should
+    be the one of which texts seldom hold a word.
     """
 
     def __init__(self, pattern: str, *groups: str, parts: str = "") -> None:
         self.pattern = pattern
         self.groups = tuple(frozenset(group.split()) for group in groups)
         self.parts = tuple(parts.split())
+
+    @cached_property
+    def search(self) -> Callable[[str], re.Match[str] | None]:
+        """Where the pattern matches; compiled when it is first needed, since most commands need none."""
+        return re.compile(self.pattern).search
 
     def may_match(self, text: str, words: Set[str]) -> bool:
         """Whether a text with these words holds all of that."""
@@ -50,8 +59,31 @@ class Rule:
         return not self.parts or any(map(text.__contains__, self.parts))
 
 
-Rules = tuple[Rule, ...]
-"""Rules of which one must hold."""
+class Rules(tuple[Rule, ...]):
+    """Rules of which one must hold."""
+
+    def __new__(cls, *rules: Rule) -> Self:
+        return super().__new__(cls, rules)
+
+    @cached_property
+    def _by_word(self) -> dict[str, list[Rule]]:
+        """The rules whose first group holds a word."""
+        found: dict[str, list[Rule]] = {}
+        for rule in self:
+            for word in rule.groups[0] if rule.groups else ():
+                found.setdefault(word, []).append(rule)
+        return found
+
+    @cached_property
+    def _for_any_words(self) -> tuple[Rule, ...]:
+        return tuple(rule for rule in self if not rule.groups)
+
+    def likely(self, text: str, words: Set[str]) -> list[Rule]:
+        """Those that may match a text with these words; few words call for a rule, so few rules are looked at."""
+        named = self._by_word.keys() & words
+        called = {rule for word in named for rule in self._by_word[word]} if named else ()
+        return [rule for rule in (*called, *self._for_any_words) if rule.may_match(text, words)]
+
 
 _LINE_UP_TO_IT = rf"^[^\w\n]{{0,9}}(?:\w+[,!.:] )?(?:{_PRESENTING})?(?:(?:the|my|a|an|your|one|possible) ){{0,2}}"
 LABEL = Rule(
@@ -62,11 +94,12 @@ LABEL = Rule(
 )
 """A line that announces a rewritten answer: "Revised response:", "Here is the revised answer:"."""
 PRESENTED = rf"{_PRESENTING}{_FEW}(?:{_REWRITTEN} {_FEW}|(?:version|revision|rewrite) of {_FEW}){_REPLY}"
-ALWAYS_META: Rules = (
-    Rule(PRESENTED, _A_REPLY, f"{_A_REWRITTEN_ONE} version revision rewrite"),
-    Rule(rf"\b(?:this|the|my|in) (?:revised|rewritten|reworded|rephrased) {_REPLY}", _A_REPLY, _A_REWRITTEN_ONE),
+PRESENTATION = Rule(PRESENTED, f"{_A_REWRITTEN_ONE} version revision rewrite", _A_REPLY)
+ALWAYS_META = Rules(
+    PRESENTATION,
+    Rule(rf"\b(?:this|the|my|in) (?:revised|rewritten|reworded|rephrased) {_REPLY}", _A_REWRITTEN_ONE, _A_REPLY),
 )
-META: Rules = (
+META = Rules(
     *ALWAYS_META,
     Rule(
         rf"{_PRESENTING}{_FEW}(?:{_REWRITTEN}|{_BETTER}) {_FEW}(?:version|message|text|revision|{_REPLY})"
@@ -92,23 +125,23 @@ META: Rules = (
         r"\b(?:let me|i'll|i will) (?:rephrase|revise|rewrite|reword|redo|try (?:that|this) again)\b(?! your\b)",
         "rephrase revise rewrite reword redo again",
     ),
-    Rule(rf"\b(?:apologi[sz]e|sorry) for (?:my|the|that|any) {_FEW}{_REPLY}", _A_REPLY, "apologise apologize sorry"),
-    Rule(rf"\bmy {_EARLIER} {_REPLY}", _A_REPLY, _EARLIER_ONES, "my"),
+    Rule(rf"\b(?:apologi[sz]e|sorry) for (?:my|the|that|any) {_FEW}{_REPLY}", "apologise apologize sorry", _A_REPLY),
+    Rule(rf"\bmy {_EARLIER} {_REPLY}", _EARLIER_ONES, _A_REPLY, "my"),
     Rule(
         r"\bthank(?:s| you) for (?:the|your|this|that) (?:\w+ )?(?:feedback|critique|criticism|correction)\b",
-        "thank thanks",
         "feedback critique criticism correction",
+        "thank thanks",
     ),
     Rule(r"\b(?:revision|critique) request\b", "request", "revision critique"),
 )
-META_AT_THE_END: Rules = (
-    Rule(rf"\bthe {_EARLIER} {_REPLY}", _A_REPLY, _EARLIER_ONES),
+META_AT_THE_END = Rules(
+    Rule(rf"\bthe {_EARLIER} {_REPLY}", _EARLIER_ONES, _A_REPLY),
     Rule(
         r"\bthis (?:revision|rewrite|rewording|(?:revised |new )?version|response|answer|reply) (?:\w+ly )?(?:removes|"
         r"avoids|eliminates|no longer|does not (?:contain|include|encourage|promote)|is (?:now )?(?:more|less|free)|"
         r"maintains|acknowledges|addresses|focuses|ensures|emphasi[sz]es|respects)\b",
-        "this",
         f"{_A_REPLY} revision rewrite rewording version",
+        "this",
     ),
     Rule(
         r"(?m)^[^\w\n]{0,9}(?:changes made|summary of (?:the )?changes|what (?:i )?(?:have )?changed|"
@@ -118,7 +151,7 @@ META_AT_THE_END: Rules = (
 )
 
 _STARTS = r"(?:^\W*|[.!?:,] )"
-CRITIQUES: Rules = (
+CRITIQUES = Rules(
     Rule(
         rf"\b(?:assistant|ai|chatbot|model)'s {_FEW}(?:answer|response|reply|message|advice|suggestion|statement)\b",
         "assistant ai chatbot model",
@@ -162,13 +195,13 @@ CRITIQUES: Rules = (
     ),
     Rule(
         r"\bno (?:changes?|revisions?|corrections?) (?:is|are|was|were) (?:needed|necessary|required)\b",
-        "change changes revision revisions correction corrections",
         "needed necessary required",
+        "change changes revision revisions correction corrections",
         "no",
     ),
     Rule(r"^\W*critique\b", "critique"),
 )
-ABOUT_A_REPLY: Rules = (
+ABOUT_A_REPLY = Rules(
     Rule(
         r"\b(?:answer|response|respond|repl(?:y|ies|ied)|assistant|chatbot|critique|critici|wording|phras|sentence|"
         r"statement|message|tone\b|stereotyp|harmful|offensive|insult|mocks|shames|belittl|implies|encourag|"

@@ -25,6 +25,7 @@ from cai.wording_rules import (
     MARK,
     META,
     META_AT_THE_END,
+    PRESENTATION,
     PRESENTED,
     SPEAKER,
     SPEAKERS,
@@ -41,7 +42,8 @@ _ENDING = 600
 """Characters within which the opening and the ending of a reply lie."""
 _STRAIGHT = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'}
 _MARKDOWN = "*#_`"
-_SPACED = {code: chr(code) if chr(code).isalnum() else " " for code in range(128)}
+_SPACED = bytes(code if chr(code).isalnum() else 32 for code in range(128)) * 2
+"""For ASCII: a space for what is neither letter nor digit."""
 
 
 def marks_a_turn(text: str) -> bool:
@@ -72,7 +74,7 @@ def speaks_of_rewriting(text: str, revised: bool) -> bool:
 def announces_a_revision(text: str) -> bool:
     """Whether some line announces a rewritten answer, as in "Revised response:"."""
     plain = _plain(text)
-    return _names_a_reply(plain) and _holds((LABEL,), plain, str)
+    return _names_a_reply(plain) and LABEL.may_match(plain, _words(plain)) and LABEL.search(plain) is not None
 
 
 def criticises(text: str) -> bool:
@@ -86,9 +88,12 @@ def criticises(text: str) -> bool:
 def answers_a_person(text: str) -> bool:
     """Whether a text of some length speaks to somebody, and nowhere of an answer or of what is wrong with one."""
     plain = _plain(text)
-    if not _holds((TO_A_PERSON,), plain, _unquoted) or _holds(ABOUT_A_REPLY, plain, _unquoted):
+    if not TO_A_PERSON.may_match(plain, _words(plain)):
         return False
-    return len(_unquoted(plain).split()) >= FEWEST_WORDS
+    unquoted = _unquoted(plain)
+    if not TO_A_PERSON.search(unquoted) or len(unquoted.split()) < FEWEST_WORDS:
+        return False
+    return not _holds(ABOUT_A_REPLY, plain, _unquoted)
 
 
 def without_quotes(text: str) -> str:
@@ -110,10 +115,11 @@ def _ends(text: str) -> str:
 @lru_cache(maxsize=8)
 def _plain(text: str) -> str:
     """Lower case, straight quotes, no Markdown, single spaces; lines stay apart. Kept while a reply is looked at."""
-    plain = _ends(text).lower()
-    if not plain.isascii():
+    read = _ends(text)
+    if not read.isascii():
         for mark, straight in _STRAIGHT.items():
-            plain = plain.replace(mark, straight)
+            read = read.replace(mark, straight)
+    plain = read.lower()
     for mark in _MARKDOWN:
         plain = plain.replace(mark, "")
     return "\n".join([" ".join(line.split()) for line in plain.splitlines()]).strip()
@@ -121,11 +127,10 @@ def _plain(text: str) -> str:
 
 def _holds(rules: Rules, plain: str, *parts: Callable[[str], str]) -> bool:
     """Whether a rule holds in a part of a text; the parts are taken from it only where one might."""
-    words = _words(plain)
-    likely = [rule.pattern for rule in rules if rule.may_match(plain, words)]
+    likely = rules.likely(plain, _words(plain))
     if not likely:
         return False
-    return any(re.search(pattern, read) for read in [part(plain) for part in parts] for pattern in likely)
+    return any(rule.search(read) for read in [part(plain) for part in parts] for rule in likely)
 
 
 def _names_a_reply(plain: str) -> bool:
@@ -136,10 +141,13 @@ def _names_a_reply(plain: str) -> bool:
 @lru_cache(maxsize=8)
 def _words(plain: str) -> frozenset[str]:
     """All words, and what is left of those at which the opening and the ending are cut."""
-    read = plain if len(plain) <= _OPENING else f"{plain[:_OPENING]}\n{plain}\n{plain[-_ENDING:]}"
-    return frozenset(read.translate(_SPACED).split() if read.isascii() else re.findall(r"\w+", read))
+    read = plain
+    if len(plain) > _OPENING:
+        read = f"{plain[:_OPENING].rsplit(None, 1)[-1]} {plain} {plain[-_ENDING:].split(None, 1)[0]}"
+    return frozenset(read.encode().translate(_SPACED).decode().split() if read.isascii() else re.findall(r"\w+", read))
 
 
+@lru_cache(maxsize=8)
 def _opening(plain: str) -> str:
     """The first two sentences or lines."""
     sentences = re.split(r"(?<=[.!?]) |\n", _unquoted(plain[:_OPENING]))
@@ -147,7 +155,8 @@ def _opening(plain: str) -> str:
 
 
 def _opening_without_presentation(plain: str) -> str:
-    return re.sub(PRESENTED, " ", _opening(plain))
+    opening = _opening(plain)
+    return re.sub(PRESENTED, " ", opening) if PRESENTATION.may_match(plain, _words(plain)) else opening
 
 
 def _ending(plain: str) -> str:

@@ -16,6 +16,7 @@ from cai.commands.runs import run_recipe
 from cai.config import load_recipe
 from cai.constitution import Constitution, FewShot, Principle, Wording, load_constitution
 from cai.errors import InputError
+from cai.lint.mirrors import UNEVEN
 from cai.lint.rules import RULES
 from cai.lint.wording import ALIKE, LONGEST
 from cai.material import Material
@@ -86,6 +87,8 @@ def test_what_is_written_names_every_field_and_all_that_is_off_can_be_turned_on(
     assert any(one.weight != 1 for one in found.principles)
     assert any(one.rounds for one in found.principles)
     assert any(one.dialects for one in found.principles)
+    own = found.principles[0 if extends is None else -1]
+    assert own.serves("contrast") and own.serves("comparison")
     assert code_of("on.yaml") == 0
 
 
@@ -255,6 +258,7 @@ def test_the_page_for_newcomers_tells_every_rule_and_field() -> None:
     assert {name for name in named if f"`{name}`" not in page} == set()
     assert f"{ALIKE * 100:.0f} %" in page
     assert f"{LONGEST} words" in page
+    assert f"{UNEVEN} times" in page
 
 
 def test_the_drafts_lie_inside_the_package() -> None:

@@ -15,12 +15,15 @@ import pytest
 from rich.console import Console
 
 from cai.config import load_recipe
+from cai.costs import records
 from cai.engine_config import ScriptedEngine
 from cai.engines.base import Request, Speaker
 from cai.engines.scripted import ScriptedBackend
-from cai.estimate import COUNTS, TRAINING, Work, checkpoints_needed, estimate, memory_needed
+from cai.estimate import COUNTS, TRAINING, Work, _compared, checkpoints_needed, estimate, memory_needed
 from cai.executors import local
 from cai.executors.base import AnyStage
+from cai.feedback_config import SampledAnswers
+from cai.judge.of_recipe import judge_of
 from cai.material import Material
 from cai.pipeline import run
 from cai.plan import STAGES, Step, plan
@@ -29,6 +32,7 @@ from cai.prompts import Rendered
 from cai.records import Completion, Prompt, Record
 from cai.stages.compare import Compare
 from cai.stages.evaluate import Evaluate
+from cai.stages.pairs import Samples
 from cai.store import RunFolder, StepFolder
 from cai.weights import ALIASES, TINY
 
@@ -163,15 +167,146 @@ def test_distilling_asks_twice_a_prompt_and_gives_rows_to_learn(tmp_path: Path) 
 
 @pytest.mark.parametrize(("orders", "few_shot"), [("both", 0), ("random", 2)])
 def test_judging_takes_no_more_than_was_estimated(tmp_path: Path, orders: str, few_shot: int) -> None:
-    loaded = material(f"compare.orders={orders}", f"compare.few_shot={few_shot}")
+    within_the_estimate(material(f"compare.judge={{orders: {orders}, few_shot: {few_shot}}}"), tmp_path)
+
+
+OPPOSED = """
+name: opposed
+principles:
+  - {id: kind, critique: C, revision: R, comparison: "Which is kinder?", instruction: Be kind., opposite: Be cruel.}
+  - {id: calm, critique: C, revision: R, comparison: "Which is calmer?", instruction: Be calm., opposite: Panic.}
+  - id: told
+    comparison: Which is truer?
+    instruction: Tell no lies.
+    tests:
+      - {prompt: "Is the earth flat?", better: "No.", worse: Some say so.}
+      - {prompt: "Is fire cold?", better: "No, fire is hot.", worse: "Yes."}
+"""
+
+
+@pytest.mark.parametrize(
+    ("compare", "calls"),
+    [
+        ("judge={principles: all}", 2 + 3 * 2),
+        ("judge={principles: 2, orders: random}", 2 + 2),
+        ("judge={mode: cot, max_tokens: 20, few_shot: 2}", 2 + 2 * 2),
+        ("judge={mode: cot, thoughts: 3, temperature: 1, orders: random, max_tokens: 20}", 2 + 3 * 2),
+        ("judge={mode: verdict, max_tokens: 20}", 2 + 2),
+        ("judge={mode: contrast}", 2 + 4),
+        ("judge={mode: contrast, principles: all}", 2 + 2 * 4),
+        ("judge={mode: contrast, against: nothing, principles: all}", 2 + 3 * 4),
+        ("judge={mode: score, principles: 2}", 2 + 2 * 2),
+        ("answers={samples: 4}", 4 + 6 * 2),
+        ("answers={samples: 9, pairs: 1}", 2 + 2),
+        ("answers={samples: 3, pairs: 9}", 3 + 3 * 2),
+    ],
+)
+def test_every_mode_of_the_judge_takes_what_was_estimated(tmp_path: Path, compare: str, calls: int) -> None:
+    loaded = opposed(tmp_path, f"compare.{compare}", "compare.preflight.limit=0")
+    asked, made = within_the_estimate(loaded, tmp_path)
+    assert asked == works(loaded, tmp_path)["compare"].calls == calls * 8
+    assert made == records("compare", loaded)
+
+
+def test_pairs_that_share_an_answer_take_fewer_of_them(tmp_path: Path) -> None:
+    loaded = opposed(tmp_path, "compare.answers={samples: 4, pairs: 2}", "compare.preflight.limit=0")
+    asked, made = within_the_estimate(loaded, tmp_path)
+    assert asked < works(loaded, tmp_path)["compare"].calls == (4 + 2 * 2) * 8
+    assert made == records("compare", loaded)
+
+
+@pytest.mark.parametrize(
+    ("compare", "calls"),
+    [
+        ("{answers: {samples: 3, pairs: best-worst}, judge: {mode: contrast}}", 3 + 3 * 2 + 4),
+        ("{answers: {samples: 3, pairs: best-worst}, judge: {mode: score, principles: 2}}", 3 + 2 * (3 + 2)),
+    ],
+)
+def test_ranking_answers_is_counted_with_the_judging(tmp_path: Path, compare: str, calls: int) -> None:
+    loaded = opposed(tmp_path, f"compare={compare}", "compare.preflight={limit: 0}")
+    asked, made = within_the_estimate(loaded, tmp_path)
+    assert asked == works(loaded, tmp_path)["compare"].calls == calls * 8
+    assert made == records("compare", loaded) == 8
+
+
+@pytest.mark.parametrize(
+    ("answers", "calls", "pairs"),
+    [
+        ("{type: models}", 2 + 2, 1),
+        ("{type: rounds}", 2 * 2, 2),
+        ("{type: contrastive}", 2 + 2, 1),
+        ("{type: contrastive, label: construction}", 2, 1),
+    ],
+)
+def test_every_way_to_come_by_pairs_is_counted(tmp_path: Path, answers: str, calls: int, pairs: int) -> None:
+    loaded = opposed(tmp_path, f"compare.answers={answers}", "revise.samples=2", "compare.preflight.limit=0")
+    work = works(loaded, tmp_path)["compare"]
+    assert (work.calls, records("compare", loaded)) == (calls * 8, pairs * 8)
+    written = 0 if "rounds" in answers else 2 * 8 * loaded.recipe.compare.max_tokens
+    assert work.tokens == written
+
+
+@pytest.mark.parametrize(
+    ("settings", "calls"),
+    [
+        ("{}", 2 * 2),
+        ("{preflight: {limit: 1}}", 2),
+        ("{preflight: {limit: 0}}", 0),
+        ("{judge: {mode: score}}", 2 * 2),
+        ("{judge: {mode: contrast}}", 0),
+        ("{preflight: {pairs: mine.jsonl, limit: 7}, judge: {principles: all}}", 7 * 3 * 2),
+        ("{answers: {type: contrastive, label: construction}}", 0),
+    ],
+)
+def test_measuring_the_judge_first_is_counted(tmp_path: Path, settings: str, calls: int) -> None:
+    """The one principle with tests has no opposite, so no test of it can be asked by contrast."""
+    with_it = opposed(tmp_path, f"compare={settings}")
+    without = opposed(tmp_path, f"compare={settings}", "compare.preflight={limit: 0}")
+    counted = [works(loaded, tmp_path)["compare"] for loaded in (with_it, without)]
+    assert counted[0].calls - counted[1].calls == calls
+    assert (counted[0].prompt_tokens > counted[1].prompt_tokens) == (calls > 0)
+
+
+def test_all_pairs_of_a_prompt_s_answers_are_learned_from_each_answer_once(tmp_path: Path) -> None:
+    two, four = (works(material(f"compare.answers={{samples: {count}}}"), tmp_path) for count in (2, 4))
+    assert four["preference_model"].tokens == 2 * two["preference_model"].tokens
+
+
+def test_what_people_compared_is_learned_from_too(tmp_path: Path) -> None:
+    pairs = [{"prompt": "one two", "chosen": "word " * 50, "rejected": "word " * 30} for _ in range(10)]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, pairs)))
+    human = f"preference_model.human=[{{pairs: {tmp_path / 'mine.jsonl'}, limit: 4}}]"
+    plain, mixed = (works(material(*more), tmp_path)["preference_model"].tokens for more in ([], [human]))
+    assert mixed - plain == round(4 * (50 + 30 + 2 * 2) * 1.35)
+
+
+def test_dpo_is_priced_where_it_is_asked_for(tmp_path: Path) -> None:
+    plain, short = works(material(), tmp_path), works(material("dpo={epochs: 2}"), tmp_path)
+    assert "dpo" not in plain
+    assert short["dpo"].tokens == 2 * plain["preference_model"].tokens > 0
+    assert short["evaluate"].calls * (3 + 6) == plain["evaluate"].calls * (4 + 10)
+    held_out = sum(len(split.held_out) for split in material().prompts.values())
+    assert records("evaluate", material("dpo={}")) == 4 * held_out
+
+
+def opposed(folder: Path, *overrides: str) -> Material:
+    """The smoke recipe on principles with an instruction, two of them with its opposite."""
+    (folder / "opposed.yaml").write_text(OPPOSED)
+    return material(f"constitution={folder / 'opposed.yaml'}", *overrides)
+
+
+def within_the_estimate(loaded: Material, folder: Path) -> tuple[int, int]:
+    """Compares for real, and checks that it takes no more than was estimated. Returns calls, and pairs made."""
     engine, recipe = Counting(), loaded.recipe
     speaker = Speaker(engine, loaded.templates(recipe.models.feedback))
-    prompts = loaded.prompts["harmful"].train
-    walk(Compare(speaker, speaker, loaded.constitution, loaded.comparison_examples, recipe.compare, 0), prompts)
-    expected = works(loaded, tmp_path)["compare"]
-    assert engine.counts.calls == expected.calls
+    judge, config = judge_of(loaded, speaker), recipe.compare
+    assert isinstance(config.answers, SampledAnswers)
+    made = walk(Compare(Samples(speaker, judge, config.answers, config, 0), judge), loaded.prompts["harmful"].train)
+    expected = works(loaded, folder)["compare"]
+    assert 0 < engine.counts.calls <= expected.calls
     assert engine.counts.tokens <= expected.tokens
     assert engine.counts.prompt_tokens <= expected.prompt_tokens
+    return engine.counts.calls, len(made)
 
 
 def test_evaluating_takes_no_more_than_was_estimated(tmp_path: Path) -> None:
@@ -209,12 +344,13 @@ def test_half_the_records_leave_half_the_work(tmp_path: Path) -> None:
     scorer = tmp_path / "scorer"
     scorer.mkdir()
     (scorer / "config.json").write_text('{"architectures": ["TinyForSequenceClassification"]}')
-    loaded = material("prompts.limit=8", REAL, f"distill={{preference_model: {scorer}}}", "ablate={principles: [2]}")
+    optional = (f"distill={{preference_model: {scorer}}}", "ablate={principles: [2]}", "dpo={}")
+    loaded = material("prompts.limit=8", REAL, *optional)
     before = works(loaded, tmp_path)
     per_item = {"respond": 1, "revise": 3, "ablate": 4, "distill": 1, "compare": 1, "score_rounds": 7, "evaluate": 0}
     for stage, step in steps_of(loaded, tmp_path).items():
         step.folder.begin({})
-        held_out = 3 * sum(len(split.held_out) for split in loaded.prompts.values())
+        held_out = 4 * sum(len(split.held_out) for split in loaded.prompts.values())
         records = 8 * per_item.get(stage, 0) or (held_out if stage == "evaluate" else 0)
         (step.folder.path / "items.jsonl").write_text("{}\n" * (records // 2))
     after = works(loaded, tmp_path)
@@ -241,7 +377,9 @@ def test_every_stage_is_counted() -> None:
 
 
 def test_twice_the_prompts_are_twice_the_work(tmp_path: Path) -> None:
-    small, large = (works(material(f"prompts.limit={limit}"), tmp_path) for limit in (4, 8))
+    small, large = (
+        works(material(f"prompts.limit={limit}", "compare.preflight.limit=0"), tmp_path) for limit in (4, 8)
+    )
     for stage in ("respond", "revise", "compare"):
         assert large[stage].calls == 2 * small[stage].calls
         assert large[stage].tokens == 2 * small[stage].tokens
@@ -261,13 +399,13 @@ def test_reinforcement_counts_prompts_too_since_its_rate_does(tmp_path: Path) ->
 
 
 def test_scripted_replies_take_no_time_but_training_does(tmp_path: Path) -> None:
-    for stage, work in works(material(), tmp_path).items():
+    for stage, work in works(material("dpo={}"), tmp_path).items():
         assert work.seconds is not None
         assert (work.seconds > 0) == (stage in TRAINING)
 
 
 def test_a_model_of_unknown_size_takes_an_unknown_time_and_disk(tmp_path: Path) -> None:
-    loaded = material("models.assistant=owner/name", REAL)
+    loaded = material("models.assistant=owner/name", REAL, "dpo={}")
     found = works(loaded, tmp_path)
     for stage in ("respond", "revise", "compare", "evaluate", *TRAINING):
         assert found[stage].seconds is None
@@ -278,7 +416,7 @@ def test_a_model_of_unknown_size_takes_an_unknown_time_and_disk(tmp_path: Path) 
 
 
 def test_a_model_of_known_size_is_priced_by_its_parameters(tmp_path: Path) -> None:
-    loaded = material()
+    loaded = material("dpo={}")
     found = works(loaded, tmp_path)
     assert all(found[stage].disk == TINY_SIZE * 4 for stage in TRAINING)
     assert checkpoints_needed(loaded) == TINY_SIZE * 4 * 3 * 2
@@ -362,9 +500,9 @@ def test_how_fast_a_model_trains_depends_on_it_and_not_on_an_engine(tmp_path: Pa
     loaded = material(REAL)
     spec = {"recipe": loaded.recipe.model_dump()}
     mark_done(StepFolder(tmp_path / "old" / f"{stage}-00000000"), {"seconds": 10.0, "tokens": 70}, spec)
-    assert works(material("engine={type: scripted}"), tmp_path)[stage].measured
-    assert works(material("models.feedback=owner/name"), tmp_path)[stage].measured
-    assert not works(material("models.pretrained=smollm2-135m"), tmp_path)[stage].measured
+    assert works(material("engine={type: scripted}", "dpo={}"), tmp_path)[stage].measured
+    assert works(material("models.feedback=owner/name", "dpo={}"), tmp_path)[stage].measured
+    assert not works(material("models.pretrained=smollm2-135m", "dpo={}"), tmp_path)[stage].measured
 
 
 def test_a_judge_on_a_server_takes_an_unknown_time_until_it_was_measured(tmp_path: Path) -> None:
@@ -376,6 +514,38 @@ def test_a_judge_on_a_server_takes_an_unknown_time_until_it_was_measured(tmp_pat
     mark_done(StepFolder(tmp_path / "old" / "compare-00000000"), {"seconds": 10.0, "tokens": 70}, spec)
     work = works(loaded, tmp_path)["compare"]
     assert work.seconds == pytest.approx(work.tokens / 7)
+
+
+@pytest.mark.parametrize(
+    "compare",
+    ["judge={mode: cot}", "answers={type: models}", "answers={type: rounds}"],
+)
+def test_a_judge_that_is_asked_otherwise_is_no_measure_of_its_time(tmp_path: Path, compare: str) -> None:
+    loaded = material(REAL)
+    spec = {"recipe": loaded.recipe.model_dump()}
+    mark_done(StepFolder(tmp_path / "old" / "compare-00000000"), {"seconds": 10.0, "tokens": 70}, spec)
+    assert works(material(REAL, "compare.judge.few_shot=2"), tmp_path)["compare"].measured
+    assert not works(material(REAL, f"compare.{compare}"), tmp_path)["compare"].measured
+
+
+def test_how_long_a_judge_takes_that_writes_nothing_is_not_known(tmp_path: Path) -> None:
+    """Rates are of tokens written."""
+    work = works(material(REAL, "compare.answers={type: rounds}"), tmp_path)["compare"]
+    assert (work.tokens, work.seconds) == (0, None) and work.calls > 0
+
+
+@pytest.mark.parametrize(
+    ("answers", "parts"),
+    [
+        ("{type: samples}", {"pretrained", "feedback"}),
+        ("{type: rounds}", {"feedback"}),
+        ("{type: models, models: [helpful, sft]}", {"helpful", "pretrained", "feedback"}),
+        ("{type: contrastive, label: construction}", {"pretrained"}),
+    ],
+)
+def test_the_parts_that_compare_asks_are_those_that_answer_and_judge(answers: str, parts: set[str]) -> None:
+    recipe = material(f"compare.answers={answers}").recipe
+    assert set(_compared(recipe)) == parts
 
 
 def test_a_run_of_another_version_of_cai_is_passed_over(tmp_path: Path) -> None:

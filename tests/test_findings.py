@@ -72,8 +72,8 @@ def test_all_that_was_left_out_is_counted_with_its_reason(loaded: Material, tmp_
     for stage, step in steps.items():
         step.folder.begin({})
         step.folder.finish({"seconds": 1.0, **summaries.get(stage, {})})
-    verdicts = [Verdict(state=state, p_a=None, orders=()) for state in ("unparsed", "skipped", "unparsed")]
-    compared = [Comparison(id="x", prompt=PROMPT, principle="p", a=SAID, b=SAID, verdict=one) for one in verdicts]
+    verdicts = [Verdict(state=state, p_a=None) for state in ("unparsed", "skipped", "unparsed")]
+    compared = [Comparison(id="x", prompt=PROMPT, principles=("p",), a=SAID, b=SAID, verdict=one) for one in verdicts]
     assert dropped(loaded, steps, compared) == {
         "duplicate harmful prompts": 0,
         "duplicate helpful prompts": 0,

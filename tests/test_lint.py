@@ -11,6 +11,7 @@ import pytest
 
 from cai.constitution import check_constitution, read_constitution
 from cai.lint.base import instructions, words
+from cai.lint.mirrors import UNEVEN
 from cai.lint.rules import RULES, Finding, findings, placed
 from cai.lint.wording import ALIKE, LONGEST
 from cai.resources import shipped
@@ -32,6 +33,8 @@ GOOD = (
     f"  - id: harm\n{CRITIQUE}{REVISION}{COMPARISON}{TAGS}{TESTS}"
     f"  - id: plain\n{CRITIQUE_2}{REVISION_2}{COMPARISON_2}{TAGS_2}"
 )
+INSTRUCTION = "    instruction: Be honest, and say where you are unsure.\n"
+OPPOSITE = "    opposite: Be dishonest, and hide where you are unsure.\n"
 FINDS = "    tests: [{prompt: Hi, answer: No, finds: [no]}]\n"
 LONG = " ".join(f"word{number}" for number in range(LONGEST + 1))
 MANY = "".join(
@@ -109,7 +112,42 @@ CASES: list[Case] = [
     ("unfinished", {COMPARISON_2: field("comparison", "The kinder one TODO")}, 12, "comparison: still holds 'TODO'"),
     ("unfinished", {TESTS: TESTS.replace("away", "FIXME")}, 8, "principles.0.tests.0: still holds 'FIXME'"),
     ("unfinished", {NAME: f"{NAME}system: TBD\n"}, 2, "system: still holds 'TBD'"),
-    ("one-stage", {COMPARISON: "", TESTS: FINDS, COMPARISON_2: ""}, 2, "none has a 'comparison'"),
+    (
+        "no-opposite",
+        {TAGS_2: INSTRUCTION},
+        13,
+        "principles.1.instruction: 'plain' has no 'opposite' to its 'instruction'",
+    ),
+    (
+        "same-opposite",
+        {TAGS_2: INSTRUCTION + field("opposite", "Please be honest, and then say where you are UNSURE!")},
+        14,
+        "principles.1.opposite: says what the 'instruction' of 'plain' says",
+    ),
+    (
+        "uneven-opposite",
+        {TAGS_2: INSTRUCTION + field("opposite", "Be dishonest.")},
+        14,
+        "principles.1.opposite: has 2 words, and the 'instruction' of 'plain' has 8; give both about as many",
+    ),
+    (
+        "uneven-opposite",
+        {TAGS_2: f"{OPPOSITE}    dialects:\n      transcript: {{instruction: Be honest.}}\n{INSTRUCTION}"},
+        15,
+        "principles.1.dialects.transcript.instruction: has 2 words, and the 'opposite' of 'plain' has 8",
+    ),
+    (
+        "one-stage",
+        {COMPARISON: "", TESTS: FINDS, COMPARISON_2: ""},
+        2,
+        "none has a 'comparison', so there is nothing to judge answers by",
+    ),
+    (
+        "one-stage",
+        {COMPARISON: "", COMPARISON_2: "", TAGS_2: INSTRUCTION + OPPOSITE, TESTS: FINDS},
+        2,
+        "none has a 'comparison'; `cai run` needs `compare.judge.mode: score` or `contrast`",
+    ),
     (
         "one-stage",
         {
@@ -233,7 +271,15 @@ def test_the_limits_are_where_the_texts_that_are_known_leave_room() -> None:
             if one.field == other.field and (one.principle.id, other.principle.id) != ("harmful0", "harmful15"):
                 found[name] = max(found[name], shared(one.text, other.text))
     assert found["shipped"] < 0.2 < found["paper"] < 0.42 < ALIKE
+    assert uneven(files) < 1.2 < UNEVEN
     assert longest["shipped"] <= longest["paper"] == 47 < LONGEST
+
+
+def uneven(files: list[YamlFile]) -> float:
+    """The most words of an instruction for each of its opposite's, or the reverse."""
+    given = [one for file in files for one in check_constitution(file).principles if one.instruction]
+    counts = [(len((one.instruction or "").split()), len((one.opposite or "").split())) for one in given]
+    return max(max(pair) / min(pair) for pair in counts)
 
 
 def shared(text: str, other: str) -> float:
@@ -267,6 +313,55 @@ def test_a_principle_is_told_of_one_that_says_the_same_and_not_of_all() -> None:
 def test_the_same_words_for_one_dialect_are_no_duplicate() -> None:
     own = f"    dialects:\n      chat:\n    {COMPARISON}"
     assert linted(changed({TAGS_2: own})) == []
+
+
+# An instruction and its opposite.
+
+
+def mirrored(instruction: str, opposite: str) -> list[str]:
+    """The rules that find something in a principle with both."""
+    both = field("instruction", instruction) + field("opposite", opposite)
+    return [one.rule for one in linted(changed({TAGS_2: both}))]
+
+
+@pytest.mark.parametrize(
+    ("opposite", "rules"),
+    [
+        ("Prefer comfort to truth.", []),  # the same words in another order ask for something else
+        ("Prefer truth to no comfort.", []),
+        ("Never prefer truth to comfort.", []),
+        ("Prefer truth to comfort.", ["same-opposite"]),
+        ("prefer the truth to your comfort", ["same-opposite"]),
+        ("Prefer comfort to truth every time.", []),  # 6 words to 4
+        ("Prefer comfort to truth every single time.", ["uneven-opposite"]),
+        ("Lie.", ["uneven-opposite"]),
+    ],
+)
+def test_an_opposite_mirrors_its_instruction(opposite: str, rules: list[str]) -> None:
+    assert mirrored("Prefer truth to comfort.", opposite) == rules
+
+
+def test_an_opposite_that_a_dialect_repeats_is_found_where_it_stands() -> None:
+    own = "    dialects:\n      chat: {opposite: 'Be honest, and say where you are unsure.'}\n"
+    (found,) = linted(changed({TAGS_2: INSTRUCTION + OPPOSITE + own}))
+    assert (found.rule, found.where, found.line) == ("same-opposite", "principles.1.dialects.chat.opposite", 16)
+
+
+def test_the_instruction_of_another_principle_is_no_opposite() -> None:
+    copied = field("opposite", "Be honest, and say where you are unsure.")
+    other = f"  - id: other\n{field('instruction', 'Hide doubts, and sound as sure as you can.')}{copied}"
+    found = linted(changed({TAGS_2: INSTRUCTION + OPPOSITE}) + other)
+    assert [(one.rule, one.where) for one in found] == [("copied", "principles.2.opposite")]
+
+
+def test_a_child_that_changes_an_instruction_is_told_of_the_opposite_that_it_inherits(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(changed({TAGS_2: INSTRUCTION + OPPOSITE}))
+    child = tmp_path / "child.yaml"
+    child.write_text("name: child\nextends: base.yaml\nprinciples:\n  - {id: plain, instruction: Be honest.}\n")
+    file = read_constitution(child)
+    (found,) = findings(file, constitution := check_constitution(file))
+    assert (found.rule, Path(found.file).name, found.line) == ("uneven-opposite", "base.yaml", 14)
+    assert constitution.principles[1].opposite == "Be dishonest, and hide where you are unsure."
 
 
 # The direction of a comparison.

@@ -10,6 +10,7 @@ import pytest
 
 from cai.config import load_recipe
 from cai.errors import CaiError, InputError
+from cai.few_shot import ReasoningExample
 from cai.material import Material
 from cai.records import Message
 from cai.store import RunFolder
@@ -55,10 +56,48 @@ def test_each_kind_keeps_its_name_and_its_duplicates_are_counted(tmp_path: Path)
 
 
 def test_examples_are_the_first_of_their_file() -> None:
-    loaded = material("revise.few_shot=2", "compare.few_shot=3")
+    loaded = material("revise.few_shot=2", "compare.judge.few_shot=3")
     assert loaded.revision_examples == material("revise.few_shot=5").revision_examples[:2]
-    assert loaded.comparison_examples == material("compare.few_shot=4").comparison_examples[:3]
+    assert loaded.comparison_examples == material("compare.judge.few_shot=4").comparison_examples[:3]
     assert material("revise.few_shot=0").revision_examples == ()
+
+
+def test_a_judge_that_thinks_is_shown_examples_with_thoughts_and_one_without_seats_none() -> None:
+    thinking = material("compare.judge={mode: cot, few_shot: 2}").comparison_examples
+    assert [type(one) for one in thinking] == [ReasoningExample] * 2
+    assert material("compare.judge={mode: contrast, against: nothing}").comparison_examples == ()
+
+
+OPPOSED = "{id: a, comparison: C, instruction: I, opposite: O, critique: C, revision: R}"
+
+
+@pytest.mark.parametrize(
+    ("principle", "compare", "lacking"),
+    [
+        ("{id: a, comparison: The kinder one, critique: C, revision: R}", "judge.mode=contrast", "contrast"),
+        ("{id: a, comparison: The kinder one, critique: C, revision: R}", "judge.mode=score", "instruction"),
+        ("{id: a, instruction: Be kind, critique: C, revision: R}", "judge.mode=cot", "comparison"),
+        ("{id: a, comparison: C, critique: C, revision: R}", "answers.type=contrastive", "contrast"),
+        ("{id: a, instruction: I, critique: C, revision: R}", "judge={mode: contrast, against: nothing}", None),
+        (OPPOSED, "answers.type=contrastive", None),
+        (OPPOSED.replace("comparison: C, ", ""), "answers={type: contrastive, label: construction}", None),
+    ],
+)
+def test_a_constitution_must_have_the_words_that_the_judge_goes_by(
+    tmp_path: Path, principle: str, compare: str, lacking: str | None
+) -> None:
+    (tmp_path / "mine.yaml").write_text(f"name: mine\nprinciples: [{principle}]\n")
+    settings = ("constitution=mine.yaml", f"compare.{compare}")
+    if lacking:
+        assert f"constitution 'mine': no principle serves {lacking}" in complaint(*settings)
+    else:
+        material(*settings).load()
+
+
+def test_the_models_that_are_compared_are_named_as_the_recipe_names_them() -> None:
+    loaded = material("compare.answers={type: models, models: [helpful, sft]}")
+    assert loaded.paired == {"helpful": loaded.recipe.models.helpful}
+    assert material().paired == {}
 
 
 def test_a_dialect_is_read_once_and_from_the_folder_of_the_recipe(tmp_path: Path) -> None:
@@ -76,14 +115,20 @@ def test_a_dialect_is_read_once_and_from_the_folder_of_the_recipe(tmp_path: Path
         ("prompts.harmful=nowhere.txt", "no file 'nowhere.txt' and nothing of that name ships in prompts/"),
         ("prompts.helpful=empty.txt", "empty.txt: holds no prompts"),
         ("revise.few_shot=99", "99 examples asked for, few_shot/critique_revision holds 5"),
-        ("compare.few_shot=99", "99 examples asked for, few_shot/comparison holds 4"),
-        ("compare.few_shot_file=mine.yaml", "mine.yaml:1: examples: required and missing"),
+        ("compare.judge.few_shot=99", "99 examples asked for, few_shot/comparison holds 4"),
+        ("compare.judge.few_shot_file=mine.yaml", "mine.yaml:1: examples: required and missing"),
+        ("compare.judge={mode: cot, few_shot: 99}", "99 examples asked for, few_shot/comparison_cot holds 4"),
+        ("compare.judge={mode: cot, few_shot_file: mine.yaml}", "mine.yaml:1: examples: required and missing"),
         ("templates=nowhere", "templates: nowhere/chat is missing; put your chat templates there"),
         ("constitution=one-sided.yaml", "constitution 'one-sided': no principle serves revision"),
+        ("compare.answers={type: models, models: [assistant, jugde]}", "compare.answers.models: 'jugde' is no part of"),
+        ("compare.answers={type: models, models: [sft, gone/rl]}", "'gone/rl' is no part of `models` and no RUN/STAGE"),
+        ("preference_model.human=[{pairs: empty.jsonl}]", "empty.jsonl: holds no pairs"),
     ],
 )
 def test_every_part_is_checked_before_anything_runs(tmp_path: Path, override: str, told: str) -> None:
     (tmp_path / "empty.txt").write_text("\n\n")
+    (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "mine.yaml").write_text("name: mine\n")
     (tmp_path / "one-sided.yaml").write_text("name: one-sided\nprinciples: [{id: a, comparison: The kinder one}]\n")
     assert told in complaint(override)

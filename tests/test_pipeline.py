@@ -16,7 +16,7 @@ from cai.engines.scripted import ScriptedBackend
 from cai.errors import CaiError, EngineError, InputError, ItemFailed
 from cai.findings import dropped, findings
 from cai.material import Material
-from cai.pipeline import MODELS, run
+from cai.pipeline import run
 from cai.plan import STAGES, Step, plan
 from cai.progress import Reporter
 from cai.prompts import Rendered
@@ -51,14 +51,14 @@ def test_every_stage_leaves_its_records(finished: tuple[Path, dict[str, Step]]) 
         "evaluate": (Measurement, 3 * 12),
     }
     assert all(step.folder.done for step in steps.values())
-    assert list(steps) == [stage for stage in STAGES if stage != "distill"]
+    assert list(steps) == [stage for stage in STAGES if stage not in ("distill", "dpo")]
     for stage, (kind, count) in records.items():
         ids = [record.id for record in steps[stage].folder.records(kind)]  # type: ignore[attr-defined]
         assert len(ids) == len(set(ids)) == count, stage
     for stage in ("sft", "preference_model", "rl"):
         assert (steps[stage].folder.path / "model" / "model.safetensors").is_file()
         assert steps[stage].folder.metrics()
-    assert {m.model for m in steps["evaluate"].folder.records(Measurement)} == set(MODELS)
+    assert {m.model for m in steps["evaluate"].folder.records(Measurement)} == {"base", "SL-CAI", "RL-CAI"}
 
 
 def test_ablations_start_from_the_runs_own_first_answers_and_train_nothing(
@@ -114,8 +114,8 @@ def test_a_run_can_not_end_at_a_stage_that_it_does_not_have(tmp_path: Path, stag
 def test_spec_says_what_made_the_records(finished: tuple[Path, dict[str, Step]]) -> None:
     _, steps = finished
     spec = steps["compare"].folder.spec
-    assert spec["parents"] == {"sft": steps["sft"].digest}
-    assert spec["versions"]["torch"] and spec["recipe"]["compare"]["orders"] == "both"
+    assert spec["parents"] == {stage: steps[stage].digest for stage in ("revise", "sft")}
+    assert spec["versions"]["torch"] and spec["recipe"]["compare"]["judge"]["orders"] == "both"
     assert spec["identity"]["settings"]["max_tokens"] == 32
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import typing
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from cai.errors import InputError
 from cai.identity import canonical_json, role_of
 from cai.material import Material
 from cai.plan import STAGES, Step, differences, plan
+from cai.prompts import VARIABLES
 from cai.resources import shipped
 from cai.store import RunFolder
 
@@ -49,10 +51,11 @@ RECIPE = {
     "engine": {"type": "scripted"},
     "prompts": {"harmful": "harmful.txt", "helpful": "helpful.txt", "limit": 40},
     "revise": {"few_shot": 1, "few_shot_file": "revisions.yaml"},
-    "compare": {"few_shot": 1, "few_shot_file": "comparisons.yaml"},
+    "compare": {"judge": {"few_shot": 1, "few_shot_file": "comparisons.yaml"}},
     "evaluate": {"limit": 2},
     "ablate": {"principles": [1]},
     "distill": {"preference_model": "scorer", "preamble": "preamble.txt"},
+    "dpo": {},
 }
 """With the stages that a recipe may do without."""
 EVERY = frozenset(STAGES)
@@ -70,7 +73,7 @@ OTHERS: dict[Place, Any] = {
     ("prompts", "harmful"): "helpful.txt",
     ("prompts", "helpful"): "harmful.txt",
     ("revise", "few_shot_file"): "other_revisions.yaml",
-    ("compare", "few_shot_file"): "other_comparisons.yaml",
+    ("compare", "judge", "few_shot_file"): "other_comparisons.yaml",
     ("engine", "device"): "cpu",
     ("revise", "tags"): ["soft"],
     ("revise", "round_tags"): {1: ["soft"]},
@@ -86,6 +89,11 @@ OTHERS: dict[Place, Any] = {
     ("select", "drop"): [],
     ("sft", "adapter"): {"rank": 4},
     ("compare", "tags"): ["soft"],
+    ("compare", "answers", "pairs"): 1,
+    ("compare", "preflight", "pairs"): "human.jsonl",
+    ("preference_model", "human"): [{"pairs": "human.jsonl"}],
+    ("preference_model", "adapter"): {"rank": 4},
+    ("dpo", "adapter"): {"rank": 4},
 }
 """Another value of each setting that is text, nothing, or more than one value."""
 
@@ -224,6 +232,12 @@ def scorer(name: str, weights: bytes) -> None:
     Path(name, "model.safetensors").write_bytes(weights)
 
 
+def people(name: str, chosen: str) -> None:
+    """Comparisons that people made."""
+    rows = [{"prompt": f"Question {number}?", "chosen": chosen, "rejected": "no"} for number in range(3)]
+    Path(name).write_text("\n".join(map(json.dumps, rows)))
+
+
 @pytest.fixture
 def others() -> None:
     """What a changed recipe may name."""
@@ -231,6 +245,7 @@ def others() -> None:
     write("other_revisions.yaml", yaml.safe_load(yaml.safe_dump(REVISIONS).replace("Hi", "Hey")))
     write("other_comparisons.yaml", yaml.safe_load(yaml.safe_dump(COMPARISONS).replace("Hi", "Hey")))
     Path("other_preamble.txt").write_text("Be kind.\n")
+    people("human.jsonl", "yes")
     scorer("other_scorer", b"2")
     shutil.copytree(shipped("prompts") / "templates", "templates")
     for path in Path("templates").rglob("*.jinja"):
@@ -242,8 +257,10 @@ def test_every_setting_that_changes_results_has_a_case() -> None:
     found = {place for engine in ("scripted", "transformers") for place, *_ in settings("identity", engine)}
     outside = {place for place in found if place[0] not in STAGES}
     assert outside == FIRST.keys()
-    assert found >= OTHERS.keys() - {("name",), ("description",), ("engine", "device")}
+    knobs = {("name",), ("description",), ("engine", "device"), ("compare", "preflight", "pairs")}
+    assert found >= OTHERS.keys() - knobs
     assert found >= {("revise", "few_shot_file"), ("evaluate", "limit"), ("rl", "kl"), ("sft", "schedule")}
+    assert found >= {("compare", "judge", "orders"), ("compare", "judge", "calibration", "temperature")}
 
 
 @pytest.mark.usefixtures("others")
@@ -266,7 +283,8 @@ def test_another_engine_changes_what_it_says_and_all_after() -> None:
 
 
 def test_the_table_of_stages_says_which_come_after_which() -> None:
-    assert after({"compare"}) == {"compare", "preference_model", "rl", "score_rounds", "evaluate", "report"}
+    assert after({"compare"}) == {"compare", "preference_model", "dpo", "rl", "score_rounds", "evaluate", "report"}
+    assert after({"dpo"}) == {"dpo", "evaluate", "report"}, "RL starts from SL-CAI"
     assert after({"respond"}) == EVERY - {"revise", "ablate", "distill"}
     assert after({"ablate"}) == {"ablate", "score_rounds", "report"}, "an ablation trains nothing"
 
@@ -282,6 +300,7 @@ def test_the_table_of_stages_says_which_come_after_which() -> None:
         (0, {"weight": 2.0}, {"revise", "compare"}),
         (1, {"weight": 2.0}, {"revise"}),
         (2, {"id": "four"}, {"compare"}),
+        (2, {"instruction": "Be true.", "opposite": "Lie."}, set()),
     ],
 )
 def test_a_changed_principle_changes_the_stages_that_can_draw_it(
@@ -303,7 +322,7 @@ def test_the_same_texts_in_other_files_change_nothing() -> None:
         (("prompts", "harmful"), "harmful.txt"),
         (("prompts", "helpful"), "helpful.txt"),
         (("revise", "few_shot_file"), "revisions.yaml"),
-        (("compare", "few_shot_file"), "comparisons.yaml"),
+        (("compare", "judge", "few_shot_file"), "comparisons.yaml"),
     ):
         now = put(now, place, f"elsewhere/{name}")
     assert differing(baseline("scripted"), digests(now)) == set()
@@ -322,6 +341,44 @@ def test_more_rounds_are_no_other_constitution_and_other_pools_are() -> None:
 def test_examples_that_are_not_shown_change_nothing() -> None:
     write("revisions.yaml", {"name": "r", "examples": [*REVISIONS["examples"][:1], REVISIONS["examples"][3]]})
     assert digests(recipe()) == baseline("scripted")
+
+
+@pytest.mark.parametrize(
+    ("judge", "counts", "changes"),
+    [
+        ({"mode": "contrast"}, ["instruction", "opposite"], ["steer"]),
+        ({"mode": "contrast", "against": "nothing"}, ["instruction"], ["steer", "respond"]),
+        ({"mode": "score"}, ["instruction"], ["rate"]),
+        ({"mode": "cot"}, ["comparison"], ["reason", "conclude"]),
+        ({"mode": "verdict"}, ["comparison"], ["verdict"]),
+        ({"layout": "principle_last"}, ["comparison"], ["compare_last"]),
+    ],
+)
+def test_what_a_judge_goes_by_is_part_of_what_it_says(
+    judge: dict[str, Any], counts: list[str], changes: list[str]
+) -> None:
+    words = {"comparison": "Which?", "instruction": "Be kind.", "opposite": "Be cruel."}
+    own = {"critique": "C", "revision": "R", "id": "one", **words}
+    asking = put(put(recipe(), ("compare", "judge"), judge), ("templates",), "templates")
+    shutil.copytree(shipped("prompts") / "templates", "templates")
+
+    def compare(changed: dict[str, str]) -> str:
+        write("constitution.yaml", {"name": "test", "principles": [own | changed]})
+        return steps(asking)["compare"].identity["constitution"]
+
+    plain = compare({})
+    assert [field for field in words if compare({field: "Other words."}) != plain] == counts
+    found = [step for step in VARIABLES if counted(Path("templates", "chat", f"{step}.jinja"), asking)]
+    assert sorted(found) == sorted(changes)
+
+
+def counted(template: Path, asking: Recipe) -> bool:
+    """Whether other words in a template make another address of `compare`."""
+    before, text = steps(asking)["compare"].identity["templates"], template.read_text()
+    template.write_text("{# mine #}" + text)
+    now = steps(asking)["compare"].identity["templates"]
+    template.write_text(text)
+    return now != before
 
 
 def test_a_prompt_that_is_added_changes_what_sees_it() -> None:
@@ -347,15 +404,43 @@ def test_weights_in_a_folder_count_and_its_place_does_not() -> None:
 
 
 def test_a_stage_that_no_setting_asks_for_is_not_there_and_changes_nothing_else() -> None:
-    plain = recipe().model_copy(update={"ablate": None, "distill": None})
+    plain = recipe().model_copy(update={"ablate": None, "distill": None, "dpo": None})
     ablated = plain.model_copy(update={"ablate": recipe().ablate})
     distilled = plain.model_copy(update={"distill": recipe().distill})
-    before, with_ablate, with_distill = (digests(config) for config in (plain, ablated, distilled))
-    assert before.keys() == EVERY - {"ablate", "distill"}
+    short = plain.model_copy(update={"dpo": recipe().dpo})
+    before, with_ablate, with_distill, with_dpo = (digests(config) for config in (plain, ablated, distilled, short))
+    assert before.keys() == EVERY - {"ablate", "distill", "dpo"}
+    assert with_dpo.keys() - before.keys() == {"dpo"}
+    assert {stage for stage in before if before[stage] != with_dpo[stage]} == {"evaluate", "report"}
     assert with_ablate.keys() - before.keys() == {"ablate"}
     assert {stage for stage in before if before[stage] != with_ablate[stage]} == {"score_rounds", "report"}
     assert {stage for stage in before if before[stage] == with_distill[stage]} == {"respond", "revise"}
     assert steps(plain)["sft"].parents == ("respond", "revise")
+
+
+def test_people_s_comparisons_count_by_what_they_say_and_not_by_their_place() -> None:
+    people("one.jsonl", "yes")
+    people("copy.jsonl", "yes")
+    people("two.jsonl", "maybe")
+    one, copy, two = (
+        digests(put(recipe(), ("preference_model", "human"), [{"pairs": name}]))
+        for name in ("one.jsonl", "copy.jsonl", "two.jsonl")
+    )
+    assert one == copy
+    assert differing(one, two) == after({"preference_model"})
+    fewer = digests(put(recipe(), ("preference_model", "human"), [{"pairs": "one.jsonl", "limit": 1}]))
+    assert differing(one, fewer) == after({"preference_model"})
+
+
+def test_models_that_are_compared_count_by_what_they_are() -> None:
+    def compared(*names: str, **models: Any) -> dict[str, str]:
+        config = put(recipe(), ("compare", "answers"), {"type": "models", "models": list(names)})
+        return digests(put(config, ("models",), config.models.model_dump() | models))
+
+    before = compared("helpful", "sft")
+    assert differing(before, compared("assistant", "sft")) == after({"compare"})
+    other = recipe().models.helpful.model_dump() | {"model": "smollm2-135m"}
+    assert differing(before, compared("helpful", "sft", helpful=other)) == after({"respond", "compare"})
 
 
 def test_a_preference_model_counts_by_its_weights_and_a_preamble_by_its_text() -> None:
@@ -370,7 +455,15 @@ def test_a_preference_model_counts_by_its_weights_and_a_preamble_by_its_text() -
 def test_templates_count_where_their_step_is_asked() -> None:
     """The wording of direct revisions is the ablation's business, that of the check nobody's here."""
     shutil.copytree(shipped("prompts") / "templates", "templates")
-    for name, first in (("direct", {"ablate"}), ("check", set()), ("critique", {"revise"}), ("more", set())):
+    for name, first in (
+        ("direct", {"ablate"}),
+        ("check", set()),
+        ("critique", {"revise"}),
+        ("more", set()),
+        ("compare", {"compare"}),
+        ("conclude", set()),
+        ("steer", set()),
+    ):
         path = Path("templates", "chat", f"{name}.jinja")
         path.write_text("{# mine #}" + path.read_text())
         now = digests(put(recipe(), ("templates",), "templates"))

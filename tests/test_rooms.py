@@ -40,11 +40,24 @@ LEVELS = (
         "near_duplicates",
         "selection",
         "human",
+        "sampling",
+        "feedback_config",
+        "train_config",
+        "preferences",
+        "preference_figures",
+        "agreement",
+        "reliability",
+        "judged",
+        "judge_figures",
+        "learned_pairs",
     },
     {"encoding", "weights", "material", "exchange", "checkpoints"},
     {"engines", "trainers", "executors"},
+    {"judge"},
     {"stages"},
     {
+        "comparing",
+        "preflight",
         "plan",
         "job",
         "runners",
@@ -116,7 +129,7 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
     assert {library for library in used & HOMES.keys() if room(path) not in HOMES[library]} == set()
 
 
-METHOD = ("respond", "revise", "ablate", "distill", "compare", "evaluate")
+METHOD = ("respond", "revise", "ablate", "distill", "pairs", "compare", "evaluate")
 
 
 def test_stages_have_never_heard_of_machinery() -> None:

@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import jsonschema
 import pytest
@@ -101,6 +101,24 @@ def test_every_shipped_file_fits_its_schema_and_no_longer_with_a_typo(kind: str,
         ("sft.schedule", "cosine", True),
         ("sft.schedule", "cosinus", False),
         ("seed", -1, False),
+        ("compare.judge", {"orders": "random", "few_shot": 2}, True),
+        ("compare.judge", {"mode": "logprob", "layout": "principle_last"}, True),
+        ("compare.judge", {"mode": "cot", "thoughts": 2, "temperature": 1}, True),
+        ("compare.judge", {"mode": "contrast", "against": "nothing", "per": "character"}, True),
+        ("compare.judge", {"mode": "contrast", "orders": "both"}, False),
+        ("compare.judge", {"mode": "guess"}, False),
+        ("compare.judge", {"thoughts": 2}, False),
+        ("compare.judge", {"principles": "all", "calibration": {"temperature": 2}}, True),
+        ("compare.judge", {"principles": 0}, False),
+        ("compare.answers", {"samples": 4, "pairs": 3}, True),
+        ("compare.answers", {"type": "rounds", "rounds": [1, "last"]}, True),
+        ("compare.answers", {"rounds": [1, "last"]}, False),
+        ("compare.answers", {"type": "models", "models": ["assistant", "old/rl"]}, True),
+        ("compare.answers", {"type": "contrastive", "label": "construction"}, True),
+        ("compare.orders", "both", False),
+        ("preference_model.human", [{"pairs": "mine.jsonl", "weight": 2}], True),
+        ("preference_model.human", [{"weight": 2}], False),
+        ("dpo", {}, True),
         ("report", {}, True),
         ("report", [], False),
     ],
@@ -154,12 +172,14 @@ def _properties(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def fields(config: type[BaseModel], at: str = "") -> Iterator[tuple[str, str, type[BaseModel]]]:
     """(path, field, class) of every setting, those of nested classes and of all engines included.
 
-    A group that is left out by default has no settings of its own.
+    A group that is left out by default has no settings of its own, nor has a list of groups. What tells groups apart
+    comes first.
     """
-    for name, field in config.model_fields.items():
+    for name in sorted(config.model_fields, key=lambda one: one not in ("type", "mode")):
+        field = config.model_fields[name]
         yield f"{at}{name}", name, config
         for kind in (field.annotation, *get_args(field.annotation)):
-            left_out = type(None) in get_args(field.annotation)
+            left_out = type(None) in get_args(field.annotation) or get_origin(field.annotation) is tuple
             if isinstance(kind, type) and issubclass(kind, BaseModel) and not left_out:
                 yield from fields(kind, f"{at}{name}.")
 
@@ -216,6 +236,9 @@ def test_a_group_that_is_left_out_shows_its_settings_as_comments() -> None:
         "    engine: null",
         "  args: {}",
         "  # or: Deterministic made-up replies, for tests and dry runs. Not a model.",
+        "  human: []",
+        "  #   pairs: <required>",
+        '    mode: "contrast"  # "contrast"',
     ],
 )
 def test_bounds_and_choices_are_printed(line: str) -> None:

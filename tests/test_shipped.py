@@ -11,14 +11,14 @@ import pytest
 
 from cai.config import load_recipe
 from cai.constitution import Constitution, load_constitution
-from cai.few_shot import comparison_examples, revision_examples
+from cai.few_shot import comparison_examples, reasoning_examples, revision_examples
 from cai.material import Material
 from cai.prompts import VARIABLES, Rendered, Step, Templates
 from cai.questions import load_prompts, split
 from cai.records import Kind, Message, Prompt
 from cai.resources import shipped
 from cai.spool import Prompts
-from cai.verdicts import LABELS
+from cai.verdicts import LABELS, written_label
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = {folder: sorted(shipped(folder).glob("*.yaml")) for folder in ("constitutions", "recipes")}
@@ -56,6 +56,27 @@ def test_no_two_principles_say_the_same(path: Path) -> None:
     assert [text for text, count in Counter(texts).items() if count > 1] == []
 
 
+@pytest.mark.parametrize("path", SHIPPED["constitutions"], ids=lambda path: path.stem)
+def test_every_principle_that_compares_can_be_judged_in_every_mode(path: Path) -> None:
+    constitution = load_constitution(path.stem)
+    told = [one.id for one in constitution.able("contrast")]
+    assert (
+        told
+        == [one.id for one in constitution.able("comparison")]
+        == [p.id for p in constitution.principles if p.instruction]
+    )
+    texts = [text for p in constitution.principles for text in (p.instruction, p.opposite) if text]
+    assert [text for text, count in Counter(texts).items() if count > 1] == []
+
+
+@pytest.mark.parametrize("path", SHIPPED["constitutions"], ids=lambda path: path.stem)
+def test_an_instruction_and_its_opposite_take_as_much_room(path: Path) -> None:
+    """Of a whole constitution; of one principle `cai lint` sees to it."""
+    told = load_constitution(path.stem).able("contrast")
+    lengths = [sum(len(getattr(one, field) or "") for one in told) for field in ("instruction", "opposite")]
+    assert max(lengths) < 1.05 * min(lengths)
+
+
 # Recipes.
 
 
@@ -87,7 +108,7 @@ def test_all_that_a_recipe_names_is_there(name: str, tmp_path: Path, monkeypatch
     material = Material(recipe)
     material.load()
     assert len(material.revision_examples) == recipe.revise.few_shot
-    assert len(material.comparison_examples) == recipe.compare.few_shot
+    assert len(material.comparison_examples) == getattr(recipe.compare.judge, "few_shot", 0)
 
 
 # Templates.
@@ -97,7 +118,11 @@ def render(dialect: str, step: Step, constitution: Constitution, said: str = "Fi
     """One step on sample values; `said` is what a model wrote."""
     shown = constitution.few_shot
     principle = next(p for p in constitution.principles if p.serves("revision") and p.serves("comparison"))
-    examples = comparison_examples(shown.comparison, 1) if step == "compare" else revision_examples(shown.revision, 1)
+    examples = revision_examples(shown.revision, 1)
+    if step in ("compare", "compare_last", "verdict"):
+        examples = comparison_examples(shown.comparison, 1)
+    elif step in ("reason", "conclude"):
+        examples = reasoning_examples(shown.reasoning, 1)
     values = {
         "messages": (Message(role="user", content=QUESTION),),
         "few_shot": examples,
@@ -110,6 +135,8 @@ def render(dialect: str, step: Step, constitution: Constitution, said: str = "Fi
         "critique": said,
         "a": said,
         "b": "Other.",
+        "thoughts": said,
+        "instruction": principle.instruction,
     }
     return Templates(dialect).render(step, **{name: values[name] for name in VARIABLES[step]})
 
@@ -129,24 +156,29 @@ def test_a_template_shows_what_its_step_is_about(dialect: str, step: Step) -> No
     rendered = render(dialect, step, constitution)
     text = whole(rendered)
     principle = next(p for p in constitution.principles if p.serves("revision") and p.serves("comparison"))
-    asks = {"critique": principle.critique, "revise": principle.revision, "compare": principle.comparison}
+    asks = {"critique": principle.critique, "revise": principle.revision}
     asks |= {"check": principle.critique, "direct": principle.revision}
+    asks |= dict.fromkeys(("compare", "compare_last", "reason", "conclude", "verdict"), principle.comparison)
+    asks |= dict.fromkeys(("rate", "steer"), principle.instruction)
     assert QUESTION in text
-    assert ("Fine." in text) == (step not in ("respond", "more"))
+    assert ("Fine." in text) == (step not in ("respond", "steer", "more"))
     assert (asks.get(step) or "") in text
     assert "{{" not in text
     assert "{%" not in text
     assert bool(rendered.messages) == (dialect == "chat")
     if dialect == "chat":
-        assert [m.role for m in rendered.messages][0::2] == ["user"] * ((len(rendered.messages) + 1) // 2)
+        roles = [m.role for m in rendered.messages if m.role != "system"]
+        assert roles[0::2] == ["user"] * ((len(roles) + 1) // 2)
+        assert (len(roles) < len(rendered.messages)) == (step == "steer")
     else:
-        assert text.endswith("." if step == "more" else ":") or step == "compare"
+        assert text.endswith("." if step == "more" else ":")
         assert "\n\nHuman:" in rendered.stop
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_judge_is_asked_so_that_a_label_comes_next(dialect: str) -> None:
-    rendered = render(dialect, "compare", load_constitution("harmless"))
+@pytest.mark.parametrize("step", ["compare", "compare_last", "conclude"])
+def test_a_judge_is_asked_so_that_a_label_comes_next(dialect: str, step: Step) -> None:
+    rendered = render(dialect, step, load_constitution("harmless"))
     asked = whole(rendered)
     assert not asked[-1].isspace()
     assert all(label.startswith(" ") for label in LABELS)
@@ -154,7 +186,9 @@ def test_a_judge_is_asked_so_that_a_label_comes_next(dialect: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("step", ["critique", "revise", "compare"])
+@pytest.mark.parametrize(
+    "step", ["critique", "revise", "compare", "compare_last", "reason", "conclude", "verdict", "rate"]
+)
 def test_what_a_model_wrote_opens_no_turn_and_is_no_template(dialect: str, step: Step) -> None:
     constitution = load_constitution("harmless")
     plain, hostile = (render(dialect, step, constitution, said) for said in ("Fine.", HOSTILE))
@@ -179,9 +213,31 @@ def test_the_revision_examples_end_in_an_answer_and_one_of_them_needs_no_change(
 def test_the_comparison_examples_favour_no_seat_and_no_length() -> None:
     examples = comparison_examples("few_shot/comparison", 4)
     assert Counter(example.answer for example in examples) == {"A": 2, "B": 2}
-    longer = Counter((len(e.a) > len(e.b)) == (e.answer == "A") for e in examples)
+    longer = Counter((len(e.a or "") > len(e.b or "")) == (e.answer == "A") for e in examples)
     assert longer == {True: 2, False: 2}
     assert all(example.messages[-1].role == "user" for example in examples)
+
+
+def test_the_examples_with_thoughts_favour_no_seat_and_no_length_and_are_whole() -> None:
+    examples = reasoning_examples("few_shot/comparison_cot", 4)
+    assert Counter(example.answer for example in examples) == {"A": 2, "B": 2}
+    longer = Counter((len(e.a) > len(e.b), e.answer) for e in examples)
+    assert longer == dict.fromkeys([(True, "A"), (True, "B"), (False, "A"), (False, "B")], 1)
+    assert all(example.whole and example.messages[-1].role == "user" for example in examples)
+    assert {"preachiness", "length"} <= {tag for example in examples for tag in example.tags}
+
+
+def test_thoughts_speak_of_both_answers_and_leave_the_verdict_to_the_turn_after_them() -> None:
+    for example in reasoning_examples("few_shot/comparison_cot", 4):
+        assert all(f"nswer ({label})" in example.thoughts for label in "AB")
+        assert written_label(example.thoughts) is None
+        assert not example.thoughts.startswith("\n")
+
+
+def test_no_two_worked_comparisons_are_about_the_same() -> None:
+    asked = [e.messages for e in comparison_examples("few_shot/comparison", 4)]
+    asked += [e.messages for e in reasoning_examples("few_shot/comparison_cot", 4)]
+    assert len(set(asked)) == 8
 
 
 # Questions.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.stats import MOST_RESAMPLED, Z95, Estimate, mean, paired_difference, rate, to_text
+from cai.stats import MOST_RESAMPLED, Z95, Estimate, bootstrap, bounds, mean, paired_difference, rate, to_text
 
 NORMAL = [random.Random(index).gauss(0, 1) for index in range(60)]
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30)
@@ -143,6 +143,49 @@ def test_wilson_solves_its_own_equation(counts: tuple[int, int]) -> None:
     assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
     assert estimate.low == pytest.approx(wilson_by_bisection(hits, n, -1), abs=1e-9)
     assert estimate.high == pytest.approx(wilson_by_bisection(hits, n, 1), abs=1e-9)
+
+
+def test_a_tie_is_half_a_hit() -> None:
+    assert rate(2.5, 5).value == 0.5
+    assert rate(1, 4).low < rate(1.5, 4).low < rate(2, 4).low
+    assert rate(1, 4).high < rate(1.5, 4).high < rate(2, 4).high
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0, 4.0], NORMAL])
+def test_the_bootstrap_of_a_mean_is_that_of_means(values: list[float]) -> None:
+    assert bootstrap(values, lambda drawn: math.fsum(drawn) / len(drawn), 7, 300) == mean(values, 7, 300)
+
+
+def test_a_reflected_interval_lies_on_the_other_side_of_the_value() -> None:
+    def spread(values: Sequence[float]) -> float:
+        return max(values) - min(values)
+
+    plain, turned = (bootstrap(NORMAL, spread, 3, 200, reflected=side) for side in (False, True))
+    assert plain and turned and plain.value == turned.value == spread(NORMAL)
+    assert plain.low < plain.value  # A resample never spreads wider.
+    assert (turned.low, turned.high) == (plain.value, pytest.approx(2 * plain.value - plain.low))
+
+
+def test_resamples_without_a_value_are_left_out() -> None:
+    def ratio(values: Sequence[float]) -> float | None:
+        return sum(values) / len(values) if len(set(values)) == 2 else None
+
+    assert bootstrap([0.0, 1.0], ratio, resamples=100) == Estimate(0.5, 0.5, 0.5, 2)
+    assert bootstrap([1.0, 1.0], ratio) is None
+    assert bootstrap([], ratio) is None
+
+
+def test_a_bootstrap_knows_no_spread_where_there_is_none_to_see() -> None:
+    assert bootstrap([3.0], lambda drawn: drawn[0]) == Estimate(3.0, -math.inf, math.inf, 1)
+    values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+    found = bootstrap(values, lambda drawn: 1.0 if len(set(drawn)) == 8 else None, resamples=5)
+    assert found == Estimate(1.0, -math.inf, math.inf, 8)
+
+
+def test_bounds_for_json() -> None:
+    assert bounds(Estimate(0.5, 0.25, 0.75, 9)) == [0.25, 0.75]
+    assert bounds(Estimate(3.0, -math.inf, math.inf, 1)) == [None, None]
+    assert bounds(None) is None
 
 
 def test_pairs_are_resampled_together() -> None:

@@ -104,7 +104,8 @@ def _case(outcome: Outcome) -> tuple[Text, Text]:
 def _result(outcome: Outcome) -> Text:
     if outcome.passed:
         return Text("passed", style="green")
-    why = "not answered" if outcome.error else "unparsed" if _unparsed(outcome) else "flips" if outcome.flipped else ""
+    unread = outcome.verdict.state if outcome.verdict and outcome.unread else ""
+    why = "not answered" if outcome.error else unread or ("flips" if outcome.flipped else "")
     return Text(f"failed{f': {why}' if why else ''}", style="red")
 
 
@@ -116,6 +117,8 @@ def _bias(pairs: Sequence[Outcome], judge: str) -> str:
     """How often the seat decides: RLAIF (Lee et al. 2023, App. B) measures a judge's position bias so."""
     read = [one for one in pairs if len(one.sides) == 2]
     flips = sum(one.flipped for one in read)
+    if any(one.seatless for one in pairs):
+        return f"{judge} was shown each answer by itself, so it had no seat to prefer"
     if not read:
         return f"no verdict of {judge} could be read"
     told = f"{flips} of {len(read)} verdicts of {judge} flip when the answers change seats: a position bias of "

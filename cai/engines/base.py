@@ -7,23 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from cai.config import Sampling
 from cai.engine_config import EngineConfig, OpenAIEngine, ScriptedEngine, TransformersEngine, VllmEngine
 from cai.errors import needing
 from cai.models import ModelConfig
 from cai.prompts import Rendered, Step, Templates
 from cai.records import Completion
+from cai.sampling import Sampling
 
 
 @dataclass(frozen=True)
 class Request:
-    """One reply asked for. `seed` fixes the draw, whatever else is in the batch."""
+    """One reply asked for. `seed` fixes the draw, whatever else is in the batch.
+
+    `choices`: an engine that can hold a reply to a form lets it be one of these and nothing else; others ignore them.
+    """
 
     prompt: Rendered
     max_tokens: int
     temperature: float
     top_p: float
     seed: int
+    choices: tuple[str, ...] = ()
 
 
 class Engine(Protocol):
@@ -57,10 +61,12 @@ class Speaker:
     engine: Engine
     templates: Templates
 
-    async def reply(self, step: Step, sampling: Sampling, seed: int, **variables: object) -> Completion:
-        """The reply to one rendered step."""
+    async def reply(
+        self, step: Step, sampling: Sampling, seed: int, choices: tuple[str, ...] = (), **variables: object
+    ) -> Completion:
+        """The reply to one rendered step; one of `choices`, where some are given and the engine can see to it."""
         prompt = self.templates.render(step, **variables)
-        request = Request(prompt, sampling.max_tokens, sampling.temperature, sampling.top_p, seed)
+        request = Request(prompt, sampling.max_tokens, sampling.temperature, sampling.top_p, seed, choices)
         return await self.engine.generate(request)
 
     async def score(self, step: Step, labels: Sequence[str], **variables: object) -> list[float]:

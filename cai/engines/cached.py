@@ -204,4 +204,5 @@ def _shown(prompt: Rendered) -> list[Any]:
 def _draw(request: Request) -> list[Any]:
     """Numbers as they are meant: 1 and 1.0 are one temperature. At 0 nothing is drawn."""
     seed = request.seed if request.temperature else None
-    return [request.max_tokens, float(request.temperature), float(request.top_p), seed]
+    held = [request.choices] if request.choices else []
+    return [request.max_tokens, float(request.temperature), float(request.top_p), seed, *held]

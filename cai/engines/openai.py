@@ -40,6 +40,8 @@ class OpenAIBackend:
         }
         if request.prompt.stop:
             body["stop"] = request.prompt.stop
+        if request.choices and request.prompt.messages:
+            body["response_format"] = _one_of(request.choices)
         return await self._client.post(path, self._with_extra(body), partial(_completion, request))
 
     async def score(self, prompt: Rendered, labels: Sequence[str]) -> list[float]:
@@ -95,6 +97,17 @@ class OpenAIBackend:
         if ours and isinstance(theirs := extra.get("chat_template_kwargs"), dict):
             return {**body, **extra, "chat_template_kwargs": {**ours, **theirs}}
         return {**body, **extra}
+
+
+def _one_of(choices: tuple[str, ...]) -> dict[str, Any]:
+    """Holds a reply to a JSON object with one of these in it (OpenAI's structured outputs)."""
+    schema = {
+        "type": "object",
+        "properties": {"verdict": {"type": "string", "enum": list(choices)}},
+        "required": ["verdict"],
+        "additionalProperties": False,
+    }
+    return {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema}}
 
 
 def _completion(request: Request, reply: Any) -> Completion:

@@ -59,6 +59,7 @@ class VllmBackend:
             seed=request.seed if self._seeded and request.temperature else None,
             stop=stop,
             detokenize=bool(stop),
+            structured_outputs=_one_of(request.choices),
             output_kind=_final(),
         )
         output = await self._ask(ids, wanted)
@@ -167,6 +168,13 @@ def _command(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return ""
+
+
+def _one_of(choices: tuple[str, ...]) -> Any:
+    """Holds a reply to one of these; None: it is free."""
+    from vllm.sampling_params import StructuredOutputsParams
+
+    return StructuredOutputsParams(choice=list(choices)) if choices else None
 
 
 def _final() -> Any:

@@ -138,9 +138,9 @@ def _about(part: Part) -> str:
 
 def _cares(source: Source) -> list[str]:
     """What the data can't be used for without care; the gravest first."""
-    judge = next(one for one in players(source.recipe) if one.part == "feedback")
-    told = caveats(source.recipe, judge.model, parameters(source.recipe.models.feedback.model))
-    of_this_run = [f"{one.claim} {one.reason}" for one in told if one.grave or judge.model in one.claim]
+    judge = source.recipe.models.feedback.model
+    told = caveats(source.recipe, public(judge), parameters(judge))
+    of_this_run = [f"{one.claim} {one.reason}" for one in told if one.grave or public(judge) in one.claim]
     return [*of_this_run, *_judged(source), *CARES]
 
 

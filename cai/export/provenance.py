@@ -17,7 +17,7 @@ from cai.weights import parameters
 _DOES = {
     "assistant": "answers red-team prompts, criticises its answers and revises them",
     "helpful": "answers helpful prompts",
-    "pretrained": "is finetuned into the SL-CAI model, which writes the pairs of answers",
+    "pretrained": "is finetuned into the SL-CAI model",
     "feedback": "judges the pairs",
 }
 
@@ -45,7 +45,8 @@ class Stage:
 
 def players(recipe: Recipe) -> list[Player]:
     """The models of a run by the part they play."""
-    return [_player(recipe, part, model) for part, model in recipe.models if part in _DOES]
+    played = [part for part in _DOES if part != "feedback" or not recipe.compare.certain]
+    return [_player(recipe, part, model) for part, model in recipe.models if part in played]
 
 
 def stages(source: Source) -> list[Stage]:
@@ -65,7 +66,9 @@ def private(recipe: Recipe) -> list[str]:
 
 def _player(recipe: Recipe, part: str, model: ModelConfig) -> Player:
     size = parameters_text(parameters(model.model))
-    return Player(part, _DOES[part], public(model.model), size, recipe.engine_of(model).type)
+    paired = part == "pretrained" and recipe.compare.answers.type in ("samples", "contrastive")
+    does = f"{_DOES[part]}, which writes the pairs of answers" if paired else _DOES[part]
+    return Player(part, does, public(model.model), size, recipe.engine_of(model).type)
 
 
 def _stage(name: str, step: StepFolder) -> Stage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cai.records import Answer, Comparison, Completion, Distilled, Message, OrderedLabels, Prompt, Revision
+from cai.records import Answer, Comparison, Completion, Distilled, Message, Prompt, Reading, Revision
 from cai.selection import Row, answer_of
 
 _STAGES = {Revision: "revise", Answer: "respond", Distilled: "distill"}
@@ -54,17 +54,20 @@ def preferred(comparison: Comparison) -> dict[str, Any]:
     p_a, a, b = comparison.verdict.p_a, comparison.a.text, comparison.b.text
     better, worse = (a, b) if p_a is None or p_a >= 0.5 else (b, a)
     return {
+        "id": comparison.id,
         "prompt": _messages(comparison.prompt.messages),
         "chosen": None if p_a is None else _answer(better),
         "rejected": None if p_a is None else _answer(worse),
         "label": None if p_a is None else max(p_a, 1 - p_a),
         "p_a": p_a,
+        "p_raw": comparison.verdict.p_raw,
         "state": comparison.verdict.state,
         "reason": comparison.verdict.reason,
-        "principle": comparison.principle,
+        "principles": list(comparison.principles),
+        "paired": comparison.source,
         "a": a,
         "b": b,
-        "orders": [_seating(order) for order in comparison.verdict.orders],
+        "readings": [_reading(one) for one in comparison.verdict.readings],
         **_prompt(comparison.prompt),
     }
 
@@ -90,8 +93,9 @@ def _completion(completion: Completion) -> dict[str, Any]:
     return completion.model_dump()
 
 
-def _seating(order: OrderedLabels) -> dict[str, Any]:
-    return {"first": order.first, "logprobs": _logprobs(order.logprobs)}
+def _reading(reading: Reading) -> dict[str, Any]:
+    reply = reading.reply and _completion(reading.reply)
+    return {**reading.model_dump(), "logprobs": _logprobs(reading.logprobs), "reply": reply}
 
 
 def _logprobs(logprobs: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from cai.constitution import Constitution, Use, seen
 from cai.errors import InputError
 from cai.export.provenance import public
 from cai.export.source import Source
-from cai.few_shot import comparison_examples, revision_examples
+from cai.few_shot import comparison_examples, reasoning_examples, revision_examples
 from cai.material import Material
 from cai.resources import find, shipped
 from cai.yamlfile import to_yaml
@@ -21,6 +21,7 @@ RECIPE = "recipe.yaml"
 _EXAMPLES: dict[str, Callable[..., tuple[Any, ...]]] = {
     "revision": revision_examples,
     "comparison": comparison_examples,
+    "reasoning": reasoning_examples,
 }
 
 
@@ -64,18 +65,22 @@ def _ships(name: str, folder: Path) -> bool:
 
 def _changes(source: Source, material: Material) -> list[str]:
     """Says of each stage that drew principles whether it drew from other ones than the constitution now has."""
-    drawn: dict[str, Use] = {
-        "revise": "revision" if source.recipe.revise.critique else "direct",
-        "compare": "comparison",
+    drawn: dict[str, tuple[Use, ...]] = {
+        "revise": ("revision" if source.recipe.revise.critique else "direct",),
+        "compare": material.judged_by,
     }
-    found = [stage for stage, use in drawn.items() if stage in source.done and not _same(source, stage, material, use)]
+    found = [
+        stage for stage, uses in drawn.items() if stage in source.done and not _same(source, stage, material, uses)
+    ]
     if not found:
         return []
     return [f"{CONSTITUTION} has changed since the run: {' and '.join(found)} drew from other principles or words"]
 
 
-def _same(source: Source, stage: str, material: Material, use: Use) -> bool:
+def _same(source: Source, stage: str, material: Material, uses: Sequence[Use]) -> bool:
+    known = source.done[stage].spec["identity"]["constitution"]
     try:
-        return source.done[stage].spec["identity"]["constitution"] == seen(material.pools(use), use)
+        found = [seen(material.pools(use), use) for use in uses]
+        return found == (known if isinstance(known, list) else [known])
     except InputError:  # nothing is left to draw from
         return False

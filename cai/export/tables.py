@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Type = Literal[
-    "text", "texts", "integer", "number", "boolean", "messages", "completion", "attempts", "logprobs", "seatings"
+    "text", "texts", "integer", "number", "boolean", "messages", "completion", "attempts", "logprobs", "readings"
 ]
 """What a column holds; `cai/export/writing.py` says how each rests in Parquet."""
 
@@ -22,7 +22,9 @@ TYPES: Mapping[Type, str] = {
     "reasoning}; `text` is what later steps saw, `raw` what the model wrote",
     "attempts": "list of {step, flags, reply}, each reply as a completion",
     "logprobs": "list of {label, logprob}, nats",
-    "seatings": "list of {first, logprobs}: the answer shown as (A), and the log-probability (nats) of each label",
+    "readings": "list of {first, principle, logprobs, reply, state, p_a, reason}: the answer shown as (A), null where "
+    "each was shown by itself; the log-probabilities (nats) of what was scored, the labels or of each answer what the "
+    "judge's mode scores; what the judge wrote; and P(a is better) as read, or why it was not",
 }
 
 
@@ -100,24 +102,32 @@ CHAINS = Table(
 
 PREFERENCES = Table(
     "preferences",
-    "Pairs of answers of the SL-CAI model to one prompt, judged by the feedback model under one principle.",
+    "Pairs of answers to one prompt, judged by the feedback model under principles of the constitution.",
     {
         "train": "pairs with a verdict that could be read",
         "not_parsed": "pairs without one: unparsed, refused, error or skipped; `chosen` and `rejected` are null",
     },
     ("compare",),
     (
+        Column("id", "text", "Names the pair: the prompt and its two answers."),
         Column("prompt", "messages", "The conversation that waits for an answer."),
         Column("chosen", "messages", "The answer with the higher probability; on a tie, `a`."),
         Column("rejected", "messages", "The other answer."),
         Column("label", "number", "P(chosen is better), from 0.5 (a tie) to 1: the soft label."),
-        Column("p_a", "number", "P(a is better), the mean over the seatings."),
+        Column("p_a", "number", "P(a is better), after calibration and clamping."),
+        Column("p_raw", "number", "The mean over the readings; null where the label comes from how the pair was made."),
         Column("state", "text", "`parsed`, `unparsed`, `refused`, `error`, or `skipped` (identical answers)."),
         Column("reason", "text", "Why there is no verdict, where there is none."),
-        Column("principle", "text", "Id of the principle that the judge was shown."),
+        Column("principles", "texts", "Ids of the principles that the pair was judged under."),
+        Column(
+            "paired",
+            "text",
+            "How the answers became a pair: `samples` of one model, one of each of two `models`, `rounds` of a chain, "
+            "or `contrastive`: under a principle and under its opposite.",
+        ),
         Column("a", "text", "One answer."),
         Column("b", "text", "The other."),
-        Column("orders", "seatings", "The judge's raw log-probabilities, for each seating that was asked."),
+        Column("readings", "readings", "Each question to the judge, and what was read of its reply, raw."),
         *_PROMPT,
     ),
 )

@@ -54,6 +54,8 @@ def _types(pyarrow: Any) -> dict[str, Any]:
         }
     )
     logprobs = pyarrow.list_(pyarrow.struct({"label": text, "logprob": number}))
+    read = {"state": text, "p_a": number, "reason": text}
+    reading = {"first": text, "principle": text, "logprobs": logprobs, "reply": completion, **read}
     return {
         "text": text,
         "texts": texts,
@@ -64,5 +66,5 @@ def _types(pyarrow: Any) -> dict[str, Any]:
         "completion": completion,
         "attempts": pyarrow.list_(pyarrow.struct({"step": text, "flags": texts, "reply": completion})),
         "logprobs": logprobs,
-        "seatings": pyarrow.list_(pyarrow.struct({"first": text, "logprobs": logprobs})),
+        "readings": pyarrow.list_(pyarrow.struct(reading)),
     }

@@ -9,13 +9,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cai.config import Sampling
 from cai.engines.base import Speaker
 from cai.errors import InputError, ItemFailed
 from cai.generation.checks import MOST_CHARACTERS
 from cai.generation.files import Asked
 from cai.identity import seed_of
 from cai.records import Kind, Prompt
+from cai.sampling import Sampling
 
 Result = TypeVar("Result")
 

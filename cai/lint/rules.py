@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cai.constitution import Constitution
-from cai.lint import sets, wording
+from cai.lint import mirrors, sets, wording
 from cai.lint.base import Rule
 from cai.yamlfile import YamlFile
 
@@ -21,6 +21,9 @@ RULES: Mapping[str, Rule] = {
     "turn-marker": wording.turn_markers,
     "template-syntax": wording.template_syntax,
     "unfinished": wording.unfinished,
+    "no-opposite": mirrors.no_opposite,
+    "same-opposite": mirrors.same_opposite,
+    "uneven-opposite": mirrors.uneven_opposite,
     "one-stage": sets.one_stage,
     "no-critique": sets.no_critique,
     "empty-round": sets.empty_rounds,

@@ -28,7 +28,7 @@ def one_stage(constitution: Constitution) -> Iterator[Doubt]:
     """A recipe runs both stages."""
     at = ("principles",)
     if not constitution.able("comparison"):
-        yield at, "none has a 'comparison', so there is nothing to judge answers by; `cai run` needs at least one"
+        yield at, _uncompared(constitution)
     if constitution.able("revision"):
         return
     if constitution.able("direct"):
@@ -116,7 +116,7 @@ def no_balance(constitution: Constitution) -> Iterator[Doubt]:
     Three of the 16 comparisons of Bai et al. 2022 (App. C.2) are against that (section 4.3).
     """
     tags = [tag for principle in constitution.principles for tag in principle.tags]
-    texts = [one.text for one in instructions(constitution)]
+    texts = [one.text for one in instructions(constitution) if one.field != "opposite"]
     if any(map(in_english, texts)) and not any(_BALANCE.search(text.lower()) for text in [*tags, *texts]):
         yield (
             ("principles",),
@@ -135,7 +135,7 @@ def idle_tests(constitution: Constitution) -> Iterator[Doubt]:
     """Tests that the principle has no instruction for."""
     for index, principle in enumerate(constitution.principles):
         for number, test in enumerate(principle.tests):
-            if getattr(principle, _asks(test)) is None:
+            if not any(map(principle.serves, _asked_by(test))):
                 yield (
                     ("principles", index, "tests", number),
                     f"tests the {_asks(test)} of {principle.id!r}, which has none",
@@ -168,6 +168,12 @@ def tag_typos(constitution: Constitution) -> Iterator[Doubt]:
             yield at, f"the tag {tag!r} stands here alone; is {meant!r} meant?"
 
 
+def _uncompared(constitution: Constitution) -> str:
+    if constitution.able("instruction"):
+        return "none has a 'comparison'; `cai run` needs `compare.judge.mode: score` or `contrast` in the recipe"
+    return "none has a 'comparison', so there is nothing to judge answers by; `cai run` needs at least one"
+
+
 def _rounds() -> int:
     """The rounds of a recipe that gives none."""
     return ReviseConfig().rounds
@@ -185,3 +191,8 @@ def _misspelt(tag: str, other: str) -> bool:
 
 def _asks(test: PrincipleTest) -> str:
     return NEEDS["comparison"][0] if test.better else NEEDS["revision"][0]
+
+
+def _asked_by(test: PrincipleTest) -> tuple[Use, ...]:
+    """What a principle may serve for a test to be asked of it: a pair by any judge, a critique by words for one."""
+    return ("comparison", "instruction") if test.better else ("revision",)

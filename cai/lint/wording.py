@@ -75,7 +75,7 @@ def copied(constitution: Constitution) -> Iterator[Doubt]:
     first: dict[tuple[str, ...], Instruction] = {}
     for one in instructions(constitution):
         same = first.setdefault(tuple(words(one.text)) or (one.text,), one)
-        if same.field != one.field:
+        if same.field != one.field and not _mirrored(same, one):
             yield (
                 one.at,
                 f"is the {same.field} of {same.principle.id!r} word for word; each field asks for something else",
@@ -157,6 +157,11 @@ def _pairs(text: str) -> set[tuple[str, ...]]:
     """Neighbouring words, or the only word."""
     found = words(text)
     return {tuple(found[at : at + 2]) for at in range(max(1, len(found) - 1))}
+
+
+def _mirrored(one: Instruction, other: Instruction) -> bool:
+    """Whether they are an instruction and its opposite, which have a rule of their own."""
+    return {one.field, other.field} == {"instruction", "opposite"} and one.principle.id == other.principle.id
 
 
 def _comparisons(constitution: Constitution) -> Iterator[Instruction]:

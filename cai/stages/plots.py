@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cai.errors import MissingExtra
-from cai.records import Comparison, RoundScore
+from cai.records import Comparison, RoundScore, Seating
 from cai.stages.report_effects import KINDS, MODELS, TableRow, finite_mean
 from cai.stats import Estimate
-from cai.verdicts import probability_of_first
+from cai.verdicts import by_principle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -146,13 +146,14 @@ def curve(title: str, rows: Sequence[Mapping[str, float]], key: str, label: str,
 
 
 def seats(comparisons: Sequence[Comparison]) -> Plot:
-    """What the judge says of the answer it is shown first, whichever that is."""
+    """What the judge says of the answer it is shown first, whichever that is; thoughts under one principle averaged."""
     title = "The judge's probability for the answer shown first"
-    orders = [order for item in comparisons if item.verdict.p_a is not None for order in item.verdict.orders]
-    groups = [
-        [p for order in orders if order.first == seat and (p := probability_of_first(order)) is not None]
-        for seat in "ab"
-    ]
+    parsed = [item for item in comparisons if item.verdict.p_a is not None]
+    asked = [seated for item in parsed for seated in by_principle(item.verdict.readings)]
+    both: tuple[Seating, Seating] = ("a", "b")
+    groups = [[seated[seat] for seated in asked if seat in seated] for seat in both]
+    if parsed and not any(groups):
+        return Plot(title, "Nothing to draw: the judge was shown no two answers beside each other, so none had a seat.")
     caption = (
         f"n = {sum(map(len, groups))} seatings of parsed comparisons; no band. An even judge is centred on the dashed "
         "line at 0.5; one that prefers a seat whatever it reads piles up on one side in both colours."
@@ -166,8 +167,8 @@ def labels(comparisons: Sequence[Comparison]) -> Plot:
     title = "The labels: P(a is better)"
     values = [item.verdict.p_a for item in comparisons if item.verdict.p_a is not None]
     caption = (
-        f"n = {len(values)} parsed comparisons, averaged over the seatings asked; no band. Near the dashed line a pair "
-        "is a tie and teaches the preference model little."
+        f"n = {len(values)} parsed comparisons, averaged over all that the judge was asked of a pair; no band. Near "
+        "the dashed line a pair is a tie and teaches the preference model little."
     )
     return _histogram(title, caption, [values], ("",), "P(a is better)", "Comparisons")
 

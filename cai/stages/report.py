@@ -18,7 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 from cai.config import Recipe
-from cai.constitution import Constitution
+from cai.constitution import Constitution, Wording
 from cai.hygiene import FLAGS, answer_flags
 from cai.records import Comparison, Distilled, Measurement, Revision, RoundScore
 from cai.stages import plots
@@ -29,8 +29,8 @@ from cai.stages.report_effects import HEADINGS, TableRow, percent, sentences, ta
 from cai.stages.report_excerpts import Transcript, chains, examples, principle_use, spread, visible
 from cai.stages.report_flags import STEPS, chain_facts, flag_table
 from cai.stages.report_rounds import Contrast, carried, contrasts, draw, said
+from cai.stages.report_verdicts import PAIRED, drawn_for, readings, worded
 from cai.store import write_text
-from cai.verdicts import LABELS, probability_of_a
 
 __all__ = [
     "HEADINGS",
@@ -66,8 +66,8 @@ class Findings:
     """All that the report knows. The same findings give the same bytes.
 
     `revisions` and `round_scores` hold all rounds of the run's own chains, `ablated` and `ablated_scores` those of the
-    chains of stage `ablate`; `curves` the logged rows of `sft`, `preference_model` and `rl`, `dropped` what was left
-    out and why. `date` is the run's; none: today.
+    chains of stage `ablate`; `curves` the logged rows of each stage that trains, `dropped` what was left out and why.
+    `date` is the run's; none: today.
     """
 
     recipe: Recipe
@@ -140,7 +140,10 @@ def _view(findings: Findings) -> dict[str, Any]:
         "flagged": flag_table(findings.revisions),
         "steps": STEPS,
         "chain_facts": chain_facts(findings.revisions, findings.recipe.revise),
-        "labels": LABELS,
+        "parts": tuple(Wording.model_fields),
+        "paired": PAIRED,
+        "drawn_for": drawn_for(findings.recipe.compare),
+        "worded": worded(findings.recipe.compare),
     }
 
 
@@ -167,11 +170,12 @@ def _plots(
 
 
 def _curves(findings: Findings) -> list[plots.Plot]:
-    sft, preference, rl = (findings.curves.get(stage, ()) for stage in ("sft", "preference_model", "rl"))
+    stages = ("sft", "preference_model", "dpo", "rl")
+    sft, preference, dpo, rl = (findings.curves.get(stage, ()) for stage in stages)
     weight = f"Each nat costs {findings.recipe.rl.kl:g} of reward."
     drawn = [
         plots.curve("SFT: loss", sft, "loss", "Loss (nats/token)"),
-        plots.curve("Preference model: loss", preference, "loss", "Loss (nats/comparison)"),
+        plots.curve("Preference model: loss", preference, "loss", "Loss (nats/prompt)"),
         plots.curve(
             "Preference model: accuracy", preference, "accuracy", "Share of pairs", "Right means as the judge said."
         ),
@@ -179,11 +183,16 @@ def _curves(findings: Findings) -> list[plots.Plot]:
         plots.curve("RL: KL from SL-CAI", rl, "kl", "KL (nats/answer)", weight),
     ]
     optional = [
-        ("RL: entropy", "entropy", "Entropy (nats/token)"),
-        ("RL: answer length", "completions/mean_length", "Mean length (tokens)"),
+        ("DPO: loss", dpo, "loss", "Loss (nats/comparison)"),
+        ("DPO: accuracy", dpo, "rewards/accuracies", "Share of pairs"),
+        ("RL: entropy", rl, "entropy", "Entropy (nats/token)"),
+        ("RL: answer length", rl, "completions/mean_length", "Mean length (tokens)"),
     ]
-    logged = [(title, key, label) for title, key, label in optional if any(key in row for row in rl)]
-    return drawn + [plots.curve(title, rl, key, label) for title, key, label in logged]
+    return drawn + [plots.curve(title, rows, *told) for title, rows, *told in optional if _logs(rows, told[0])]
+
+
+def _logs(rows: Rows, key: str) -> bool:
+    return any(key in row for row in rows)
 
 
 def _counts(findings: Findings, transcripts: Sequence[Transcript]) -> list[Fact]:
@@ -213,7 +222,7 @@ def _why(name: str) -> str:
 
 def _html() -> jinja2.Environment:
     environment = _environment(_shown, autoescape=True)
-    environment.filters |= {"svg": Markup, "flags": answer_flags, "probability": probability_of_a, "percent": percent}
+    environment.filters |= {"svg": Markup, "flags": answer_flags, "readings": readings, "percent": percent}
     environment.filters |= {"prose": _unbroken, "finite": math.isfinite, "number": _number}
     return environment
 

@@ -36,7 +36,8 @@ class Caveat:
 
 def caveats(recipe: Recipe, judge_model: str, judge_parameters: int | None) -> list[Caveat]:
     """The gravest first."""
-    return [*_made_up(recipe), _judge(judge_model, judge_parameters), _SCORE, _RULES, _kl(recipe), _ONE_RUN]
+    labels = _BY_CONSTRUCTION if recipe.compare.certain else _judge(judge_model, judge_parameters)
+    return [*_made_up(recipe), labels, _SCORE, _RULES, _kl(recipe), _ONE_RUN]
 
 
 def judge_facts(comparisons: Sequence[Comparison]) -> list[Fact]:
@@ -44,10 +45,10 @@ def judge_facts(comparisons: Sequence[Comparison]) -> list[Fact]:
     found = audit(comparisons)
     states = [*_STATES, *sorted(found.states.keys() - set(_STATES))]
     counts = ", ".join(f"{found.states.get(state, 0)} {state}" for state in states)
+    seatless = any(one.first is None for comparison in comparisons for one in comparison.verdict.readings)
     return [
         Fact("Comparisons", counts, "only parsed ones train the preference model"),
-        _position_bias(found),
-        Fact("Mean P(first seat)", _number(found.first_seat), "0.50: even; 1.00: always the answer shown first"),
+        *([_NO_SEAT] if seatless else _seat_facts(found)),
         Fact("Decidedness", _number(found.decided), "0.00: every pair is a tie; 1.00: every verdict is certain"),
     ]
 
@@ -62,8 +63,16 @@ def parameters_text(parameters: int | None) -> str:
     return f"{parameters} parameters"
 
 
+def _seat_facts(found: JudgeAudit) -> list[Fact]:
+    even = "0.50: even; 1.00: always the answer shown first"
+    return [_position_bias(found), Fact("Mean P(first seat)", _number(found.first_seat), even)]
+
+
 def _position_bias(found: JudgeAudit) -> Fact:
-    meaning = "pairs judged in both orders whose same seat won twice; 0 %: never; 100 %: the seat alone decides"
+    meaning = (
+        "pairs judged in both orders whose same seat won twice, counted for each principle; 0 %: never; 100 %: the "
+        "seat alone decides"
+    )
     if found.same_seat is None:
         return Fact("Position bias", "not measured", "no pair was judged in both orders")
     share = percent(rate(round(found.same_seat * found.both_orders), found.both_orders))
@@ -116,6 +125,13 @@ def _kl(recipe: Recipe) -> Caveat:
     return Caveat("KL is estimated from one sampled answer a prompt.", reason)
 
 
+_NO_SEAT = Fact("Position bias", "none", "the judge was shown each answer by itself, so there was no seat to prefer")
+_BY_CONSTRUCTION = Caveat(
+    "No judge gave the labels.",
+    "Of each pair the answer under a principle was taken for better than the one under its opposite. Whether it is, "
+    "nobody was asked.",
+    grave=True,
+)
 _MADE_UP = Caveat(
     "No model took part.",
     "The scripted engine made up every reply and every probability. The numbers here mean nothing.",

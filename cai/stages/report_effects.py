@@ -1,4 +1,4 @@
-"""What changed between base, SL-CAI and RL-CAI, and how much of it the intervals show."""
+"""What changed between base, SL-CAI, DPO and RL-CAI, and how much of it the intervals show."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from itertools import combinations
 from cai.records import Kind, Measurement
 from cai.stats import Estimate, mean, rate, to_text
 
-MODELS = ("base", "SL-CAI", "RL-CAI")
-"""The models of a run, each made from the one before."""
+MODELS = ("base", "SL-CAI", "DPO", "RL-CAI")
+"""The models of a run in the order in which they are made, the last two from SL-CAI; few runs have DPO's."""
 KINDS: tuple[Kind, ...] = ("harmful", "helpful")
 
 FEWEST_PROMPTS = 10
@@ -36,8 +36,8 @@ HEADINGS = (
 class TableRow:
     """One model on one kind of prompt; intervals at 95 %.
 
-    `kl_base` is None for the base model and `kl_sl` for all but RL-CAI: a model is at no distance from itself. A mean
-    is over the finite values, and None where there is none.
+    `kl_base` is None for the base model and `kl_sl` for all but DPO and RL-CAI: a model is at no distance from itself.
+    A mean is over the finite values, and None where there is none.
     """
 
     model: str
@@ -147,7 +147,7 @@ def _row(model: str, kind: Kind, items: Sequence[Measurement], resamples: int) -
     def average(values: Sequence[float]) -> Estimate | None:
         return finite_mean(values, resamples)
 
-    from_sl = [item.kl_sl for item in items if item.kl_sl is not None and model == "RL-CAI"]
+    from_sl = [item.kl_sl for item in items if item.kl_sl is not None and model in ("DPO", "RL-CAI")]
     return TableRow(
         model=model,
         kind=kind,

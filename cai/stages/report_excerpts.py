@@ -85,7 +85,7 @@ def principle_use(
     rounds = [one for transcript in transcripts for one in transcript.rounds if STOPPED not in one.revision.flags]
     drawn = [(name, round_) for round_ in rounds for name in round_.revision.principles]
     revised = Counter(name for name, _ in drawn)
-    compared = Counter(comparison.principle for comparison in comparisons)
+    compared = Counter(name for comparison in comparisons for name in comparison.principles)
     edited = _means([(name, round_.edited) for name, round_ in drawn], resamples)
     changes = _means([(name, round_.change) for name, round_ in drawn], resamples)
     marked = Counter(name for name, round_ in drawn if round_.revision.flags)

@@ -17,6 +17,7 @@ from trl.trainer.base_trainer import _BaseTrainer
 from cai.errors import Interrupted
 from cai.quiet import hush
 from cai.store import replace_folder
+from cai.train_config import TrainConfig
 from cai.trainers.trackers import PROJECT, tracked
 
 hush()
@@ -141,3 +142,17 @@ def batches(batch_size: int, micro_batch: int) -> dict[str, Any]:
     """How a batch is cut into forward passes."""
     micro = min(batch_size, micro_batch)
     return {"per_device_train_batch_size": micro, "gradient_accumulation_steps": batch_size // micro}
+
+
+def optimisation(config: TrainConfig) -> dict[str, Any]:
+    """How steps are taken; a constant rate that is warmed up has a name of its own."""
+    warmed = config.warmup > 0 and config.schedule == "constant"
+    return {
+        "num_train_epochs": config.epochs,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if warmed else config.schedule,
+        "warmup_steps": config.warmup,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "optim": {"adamw": "adamw_torch_fused", "adafactor": "adafactor"}[config.optimizer],
+    }

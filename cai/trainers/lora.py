@@ -17,9 +17,9 @@ import torch
 from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-from cai.config import AdapterConfig
 from cai.errors import InputError, first_line, needing
 from cai.store import replace_folder
+from cai.train_config import AdapterConfig
 from cai.weights import resolve
 
 

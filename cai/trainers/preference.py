@@ -1,107 +1,133 @@
 """The preference model, trained on probabilities instead of winners. Bai et al. 2022, section 4.2.
 
-    loss = -[p log s(r_a - r_b) + (1 - p) log s(r_b - r_a)],    p = P(a is better), s the logistic function
-
-Hard labels are the special case p = 0 or 1, which is TRL's own loss. Deviation: no preference-model pretraining
-(Bai et al. 2022a, App. A.2); the start is the SL-CAI model with a fresh scalar head, read at the end-of-text token.
+Its loss is in cai/trainers/preference_loss.py. Deviation: no preference-model pretraining (Bai et al. 2022a, App. A.2);
+the start is the SL-CAI model with a fresh scalar head, read at the end-of-text token. Margins, several answers to a
+prompt, centring and LoRA are not in the paper.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
-from torch.nn.functional import logsigmoid
-from transformers import AutoTokenizer
+from peft import LoraConfig, PeftModel
+from torch.nn import Embedding, ModuleList
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from trl.trainer.reward_config import RewardConfig
-from trl.trainer.reward_trainer import DataCollatorForPreference, RewardTrainer
 
-from cai.config import PreferenceModelConfig
-from cai.encoding import answered
 from cai.errors import InputError
-from cai.prompts import Rendered
-from cai.trainers.common import Watch, Watcher, arguments, batches, run
+from cai.preferences import Group
+from cai.store import replace_folder
+from cai.train_config import AdapterConfig, PreferenceModelConfig
+from cai.trainers.common import Watch, Watcher, arguments, batches, optimisation, run
+from cai.trainers.lora import frozen, in_float32, lora, named, quantization
+from cai.trainers.preference_rows import Learned, prepare
+from cai.trainers.preference_trainer import GroupCollator, PreferenceTrainer, dataset
+from cai.trainers.shared import width_if_shared
 from cai.weights import resolve
-
-Row = tuple[Rendered, str, str, float]
-"""A prompt, its answers a and b, and P(a is better)."""
-
-
-def soft_cross_entropy(margin: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-    """Mean loss (nats) of reward margins r_a - r_b (pairs,) against P(a is better) (pairs,)."""
-    return -(p * logsigmoid(margin) + (1 - p) * logsigmoid(-margin)).mean()
-
-
-class _Collator(DataCollatorForPreference):
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        return {**super().torch_call(examples), "p": torch.tensor([example["p"] for example in examples])}
-
-
-class SoftLabelTrainer(RewardTrainer):
-    """TRL's RewardTrainer with a probability a pair. `chosen` is a, `rejected` is b."""
-
-    def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = ["chosen_ids", "rejected_ids", "p"]
-
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """The soft loss in place of TRL's; TRL's call still counts tokens and rewards."""
-        p = inputs.pop("p")
-        outputs: Any = super().compute_loss(model, inputs, return_outputs=True)[1]
-        r_a, r_b = outputs.logits.squeeze(-1).chunk(2)
-        self._metrics["train"]["accuracy"][-1] = agreement(r_a - r_b, p)
-        loss = soft_cross_entropy(r_a - r_b, p)
-        return (loss, outputs) if kwargs.get("return_outputs") else loss
-
-
-def agreement(margin: torch.Tensor, p: torch.Tensor) -> float:
-    """Share of pairs where the margin's sign is that of p - 1/2, weighted by |2p - 1|: an even label says nothing."""
-    weight = (2 * p - 1).abs()
-    same = ((margin > 0) == (p > 0.5)).float()
-    return float((same * weight).sum() / weight.sum()) if weight.sum() > 0 else 0.5
 
 
 def train_preference_model(
-    rows: Sequence[Row], start: str, folder: Path, config: PreferenceModelConfig, seed: int, watch: Watch
+    groups: Sequence[Group], start: str, folder: Path, config: PreferenceModelConfig, seed: int, watch: Watch
 ) -> dict[str, Any]:
-    """Trains `start` with a scalar head on `rows` and leaves the model in `folder`/model.
+    """Trains `start` with a scalar head on `groups` and leaves it in `folder`/model, an adapter also in its `adapter`.
 
-    `AutoModelForSequenceClassification.from_pretrained` loads it. Returns steps, mean loss (nats a pair), and how
-    many pairs were used, or too long and left out. Raises InputError where no pair is left.
+    `AutoModelForSequenceClassification.from_pretrained` loads it. Returns steps, mean loss (nats a prompt), `prompts`
+    and `pairs` that were learned from, the pairs that were left out by source and reason (`too_long`: for their length
+    alone), those with a `truncated` prompt by source, `tokens` (each answer's with its prompt, however they were laid
+    out), whether answers shared their prompt, and how many parameters were trained. Raises InputError where no pair is
+    left; MissingExtra where bitsandbytes or a tracker is not installed.
     """
     tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start))
     _tell_padding_from_end(tokenizer)
-    encoded = [_pair(tokenizer, row, config.labels) for row in rows]
-    kept = [pair for pair in encoded if max(len(pair["chosen_ids"]), len(pair["rejected_ids"])) <= config.max_length]
-    if not kept:
-        raise InputError(f"preference_model: none of {len(rows)} pairs is within max_length {config.max_length} tokens")
-    watcher = Watcher(watch)
-    trainer = SoftLabelTrainer(
-        model=resolve(start),
-        args=RewardConfig(
-            **arguments(folder, seed, config.save_every, config.gradient_checkpointing),
-            **batches(config.batch_size, config.micro_batch),
-            num_train_epochs=config.epochs,
-            learning_rate=config.learning_rate,
-            lr_scheduler_type="constant",
-            max_length=config.max_length,
-            model_init_kwargs={"dtype": "float32"},
-        ),
-        train_dataset=Dataset.from_list(kept),
-        data_collator=_Collator(pad_token_id=tokenizer.pad_token_id),
-        processing_class=tokenizer,
+    prepared = prepare(tokenizer, groups, config)
+    if not prepared.groups:
+        raise InputError(
+            f"preference_model: no pair is left to learn from, of {len(groups)} prompts (left out: "
+            f"{prepared.left_out}); raise max_length {config.max_length}, or take too_long: truncate"
+        )
+    trainer = _trainer(prepared.groups, tokenizer, start, folder, config, seed)
+    width = _width(trainer.model, tokenizer, config)
+    trainer.data_collator = GroupCollator(tokenizer.pad_token_id, width)
+    save = partial(_save_merged, trainer.model, tokenizer, start, folder / "adapter") if config.adapter else None
+    figures = run(trainer, folder, Watcher(watch), config.report_to, save)
+    return {
+        **figures,
+        **prepared.figures(),
+        "tokens": int(sum(group.tokens for group in prepared.groups) * config.epochs),
+        "shared_prompts": width is not None,
+        "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+    }
+
+
+def _trainer(
+    groups: Sequence[Learned], tokenizer: Any, start: str, folder: Path, config: PreferenceModelConfig, seed: int
+) -> PreferenceTrainer:
+    adapter = config.adapter
+    args = RewardConfig(
+        **arguments(folder, seed, config.save_every, config.gradient_checkpointing),
+        **batches(config.batch_size, config.micro_batch),
+        **optimisation(config),
+        max_length=config.max_length,
+        center_rewards_coefficient=config.center or None,
+        model_init_kwargs=frozen(adapter) if adapter else {"dtype": "float32"},
     )
-    figures = run(trainer, folder, watcher, config.report_to)
-    tokens = int(sum(len(pair["chosen_ids"]) + len(pair["rejected_ids"]) for pair in kept) * config.epochs)
-    return {**figures, "pairs": len(kept), "too_long": len(rows) - len(kept), "tokens": tokens}
+    with named(adapter):
+        trainer = PreferenceTrainer(
+            model=resolve(start),
+            args=args,
+            train_dataset=dataset(groups),
+            processing_class=tokenizer,
+            peft_config=_with_head(adapter) if adapter else None,
+            quantization_config=quantization(adapter) if adapter else None,
+        )
+    in_float32(trainer.model)
+    freeze(trainer.model, config.freeze)
+    return trainer
 
 
-def _pair(tokenizer: Any, row: Row, labels: str) -> dict[str, Any]:
-    prompt, a, b, p = row
-    chosen, rejected = (answered(tokenizer, prompt, answer)[0] for answer in (a, b))
-    return {"chosen_ids": chosen, "rejected_ids": rejected, "p": float(p > 0.5) if labels == "hard" else p}
+def freeze(model: Any, count: int) -> None:
+    """Leaves the embeddings and the `count` lowest layers as they are, an adapter's part in them included.
+
+    Raises InputError where the model has fewer.
+    """
+    depth = model.config.get_text_config().num_hidden_layers
+    if count > depth:
+        raise InputError(f"preference_model.freeze: found {count}; this model has {depth} layers")
+    layers = next(part for part in model.modules() if isinstance(part, ModuleList) and len(part) == depth)
+    below = [*(part for part in model.modules() if isinstance(part, Embedding)), *layers[:count]] if count else []
+    for part in below:
+        part.requires_grad_(False)
+
+
+def _width(model: Any, tokenizer: Any, config: PreferenceModelConfig) -> int | None:
+    """See `width_if_shared`."""
+    if not config.share_prompts:
+        return None
+    return width_if_shared(model, tokenizer.pad_token_id, tokenizer.eos_token_id, config.max_length)
+
+
+def _with_head(adapter: AdapterConfig) -> LoraConfig:
+    """LoRA beside the weights; the head is new, so it is trained whole."""
+    beside = lora(adapter)
+    beside.task_type, beside.modules_to_save = "SEQ_CLS", ["score"]
+    return beside
+
+
+def _save_merged(model: Any, tokenizer: Any, start: str, adapter: Path, part: Path) -> None:
+    """Leaves the adapter of `model` in the folder `adapter`, and in `part` the model that it makes of `start`."""
+    beside = adapter.with_name(f"{adapter.name}.part")
+    model.save_pretrained(str(beside))
+    replace_folder(adapter, beside)
+    kind: Any = AutoModelForSequenceClassification
+    base = kind.from_pretrained(resolve(start), num_labels=1, dtype=torch.float32)
+    whole: Any = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
+    whole.config.pad_token_id = tokenizer.pad_token_id
+    whole.save_pretrained(part)
+    tokenizer.save_pretrained(part)
 
 
 def _tell_padding_from_end(tokenizer: Any) -> None:

@@ -17,10 +17,10 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 from trl.trainer.rloo_config import RLOOConfig
 
-from cai.config import RlConfig
 from cai.encoding import chat_turns, prompt_text
 from cai.errors import InputError
 from cai.prompts import Rendered
+from cai.train_config import RlConfig
 from cai.trainers.common import Watch, Watcher, arguments, batches, run
 from cai.trainers.scorer import PreferenceScorer
 from cai.weights import resolve

@@ -16,11 +16,11 @@ from transformers import AutoTokenizer
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from cai.config import SftConfig
 from cai.encoding import answered, earlier_answers
 from cai.errors import InputError
 from cai.prompts import Rendered
-from cai.trainers.common import Watch, Watcher, arguments, batches, run
+from cai.train_config import SftConfig
+from cai.trainers.common import Watch, Watcher, arguments, batches, optimisation, run
 from cai.trainers.lora import frozen, in_float32, lora, named, quantization, save_merged
 from cai.trainers.packed import PackedCollator, PackedTrainer, check_separate, packed
 from cai.weights import resolve
@@ -89,7 +89,7 @@ def _trainer(data: Dataset, tokenizer: Any, start: str, folder: Path, config: Sf
     args = SFTConfig(
         **arguments(folder, seed, config.save_every, config.gradient_checkpointing),
         **batches(config.batch_size, config.micro_batch),
-        **_optimisation(config),
+        **optimisation(config),
         max_length=config.max_length,
         model_init_kwargs=frozen(adapter) if adapter else {"dtype": "float32"},
     )
@@ -105,20 +105,6 @@ def _trainer(data: Dataset, tokenizer: Any, start: str, folder: Path, config: Sf
         )
     in_float32(trainer.model)
     return trainer
-
-
-def _optimisation(config: SftConfig) -> dict[str, Any]:
-    """How steps are taken; a constant rate that is warmed up has a name of its own."""
-    warmed = config.warmup > 0 and config.schedule == "constant"
-    return {
-        "num_train_epochs": config.epochs,
-        "learning_rate": config.learning_rate,
-        "lr_scheduler_type": "constant_with_warmup" if warmed else config.schedule,
-        "warmup_steps": config.warmup,
-        "weight_decay": config.weight_decay,
-        "max_grad_norm": config.max_grad_norm,
-        "optim": {"adamw": "adamw_torch_fused", "adafactor": "adafactor"}[config.optimizer],
-    }
 
 
 def _padding(tokenizer: Any) -> int:

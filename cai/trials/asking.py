@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from cai.config import Sampling
 from cai.engines.base import Speaker
 from cai.engines.pool import Pool
 from cai.errors import EngineError, ItemFailed
 from cai.executors import local
+from cai.feedback_config import SeatedJudge
 from cai.few_shot import RevisionExample
+from cai.judge.judge import Judge
+from cai.judge.of_recipe import judge_of
 from cai.material import Material
 from cai.models import ModelConfig
-from cai.records import Completion, Prompt
-from cai.stages.compare import Compare
+from cai.records import Prompt
+from cai.sampling import Sampling
 from cai.trials.cases import Case, Kind, Outcome, asked_models, holds
 
 
-class Judge(Compare):
-    """The stage `compare`, given answers and a principle instead of sampling the ones and drawing the other."""
+@dataclass(frozen=True)
+class Arbiter:
+    """The judge, asked about the pair of a test under its principle."""
+
+    judge: Judge
 
     async def verdict(self, case: Case) -> Outcome:
         """The verdict on a pair, whose better answer is `a`."""
         prompt = Prompt.of(case.test.messages, "harmful", case.id)
-        better, worse = _written(case.test.better), _written(case.test.worse)
-        return Outcome(case=case, verdict=await self._judge(prompt, case.principle, better, worse))
+        better, worse = case.test.better or "", case.test.worse or ""
+        _, verdict = await self.judge.verdict(case.id, prompt, better, worse, (case.principle,))
+        return Outcome(case=case, verdict=verdict)
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def trial(material: Material, asked: Sequence[Case], pool: Pool) -> Trial:
     ask: dict[Kind, Ask] = {}
     for (kind, model), engine in zip(wanted, engines, strict=True):
         speaker = Speaker(engine, material.templates(model))
-        ask[kind] = _judge(material, speaker).verdict if kind == "comparison" else _critic(material, speaker).critique
+        ask[kind] = _arbiter(material, speaker).verdict if kind == "comparison" else _critic(material, speaker).critique
     return Trial(ask, min(engine.concurrency for engine in engines))
 
 
@@ -109,21 +115,16 @@ def _read(material: Material, kind: Kind, model: ModelConfig) -> None:
     _ = material.templates(model), material.comparison_examples if kind == "comparison" else material.revision_examples
 
 
-def _judge(material: Material, speaker: Speaker) -> Judge:
-    recipe = material.recipe
-    rules = material.constitution_for(recipe.models.feedback)
-    config = recipe.compare.model_copy(update={"orders": "both"})
-    return Judge(speaker, speaker, rules, material.comparison_examples, config, recipe.seed)
+def _arbiter(material: Material, speaker: Speaker) -> Arbiter:
+    """Asked in both orders, whatever the recipe says."""
+    judge = judge_of(material, speaker)
+    config = judge.config
+    both = config.model_copy(update={"orders": "both"}) if isinstance(config, SeatedJudge) else config
+    return Arbiter(replace(judge, config=both))
 
 
 def _critic(material: Material, speaker: Speaker) -> Critic:
     return Critic(speaker, material.revision_examples, material.recipe.revise.max_tokens)
-
-
-def _written(answer: str | None) -> Completion:
-    """An answer that nobody was asked for."""
-    text = answer or ""
-    return Completion(text=text, raw=text, finish="stop", prompt_tokens=0, tokens=0, seed=0)
 
 
 def _id(case: Any) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from cai.constitution import Constitution, Principle
+from cai.constitution import NEEDS, Principle, Use
 from cai.errors import InputError
 from cai.material import Material
 from cai.models import ModelConfig
@@ -14,7 +14,6 @@ from cai.principle_tests import PrincipleTest
 from cai.records import Completion, Record, Verdict
 from cai.terminal import UNSPACED
 from cai.trials.choose import named
-from cai.verdicts import probability_of_a
 
 Kind = Literal["comparison", "critique"]
 Seat = Literal["a", "b"]
@@ -50,15 +49,30 @@ class Outcome(Record):
     missing: tuple[str, ...] = ()
     error: str = ""
 
-    def p_better(self, shown_as: Seat) -> float | None:
-        """P(the better answer is preferred), it being shown first, as "a", or second; None where that was not read."""
-        orders = self.verdict.orders if self.verdict else ()
-        return next((probability_of_a(order) for order in orders if order.first == shown_as), None)
+    def replies(self) -> list[Completion]:
+        """The critique, or what the judge wrote."""
+        judged = self.verdict.readings if self.verdict else ()
+        return [*super().replies(), *(one.reply for one in judged if one.reply)]
+
+    def p_better(self, shown_as: Seat | None) -> float | None:
+        """P(the better answer is preferred), it being shown first, as "a", or second, or as None: by itself.
+
+        None where that was not asked or not read; the mean of several chains of thought.
+        """
+        readings = self.verdict.readings if self.verdict else ()
+        asked = [one.p_a for one in readings if one.first == shown_as]
+        read = [p for p in asked if p is not None]
+        return sum(read) / len(read) if read and len(read) == len(asked) else None
+
+    @property
+    def seatless(self) -> bool:
+        """Whether the judge was shown the answers one by one."""
+        return self.verdict is not None and any(one.first is None for one in self.verdict.readings)
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """Which answer is preferred in each order that was read: 1 the better, -1 the worse, 0 neither."""
-        read = [p for seat in SEATS if (p := self.p_better(seat)) is not None]
+        """Which answer is preferred each time that was read: 1 the better, -1 the worse, 0 neither."""
+        read = [p for seat in (*SEATS, None) if (p := self.p_better(seat)) is not None]
         return tuple((p > 0.5) - (p < 0.5) for p in read)
 
     @property
@@ -68,10 +82,10 @@ class Outcome(Record):
 
     @property
     def passed(self) -> bool:
-        """Whether the better answer is preferred in both orders, or the critique finds all that it must."""
+        """Whether the better answer is preferred in all orders there are, or the critique finds all that it must."""
         if self.case.kind == "critique":
             return self.critique is not None and not self.missing
-        return self.sides == (1, 1)
+        return self.sides == ((1,) if self.seatless else (1, 1))
 
     @property
     def unread(self) -> str:
@@ -99,7 +113,7 @@ def cases(material: Material, only: Sequence[str]) -> list[Case]:
             f"constitution {constitution.name!r}: no tests{of}; give a principle `tests`: each a prompt, and either "
             "`better` and `worse` answers, or an `answer` and what its critique `finds`"
         )
-    _check(constitution, found)
+    _check(material, found)
     return found
 
 
@@ -119,8 +133,18 @@ def _kind(test: PrincipleTest) -> Kind:
     return "critique" if test.answer else "comparison"
 
 
-def _check(constitution: Constitution, found: Sequence[Case]) -> None:
-    lacking = [case for case in found if getattr(case.principle, case.kind) is None]
-    if lacking:
-        told = [f"test {case.id} asks for a {case.kind}, and {case.principle.id!r} has none" for case in lacking]
-        raise InputError(f"constitution {constitution.name!r}: {'; '.join(told)}; give it one, or drop the test")
+def _check(material: Material, found: Sequence[Case]) -> None:
+    told = [
+        f"test {case.id} asks for {' and '.join(lacking)}, and {case.principle.id!r} has none"
+        for case in found
+        if (lacking := _lacking(case, material.recipe.compare.judge.use))
+    ]
+    if told:
+        name = material.constitution.name
+        raise InputError(f"constitution {name!r}: {'; '.join(told)}; give it one, or drop the test")
+
+
+def _lacking(case: Case, use: Use) -> list[str]:
+    """What the principle of a case has no words for: a pair is judged by what the judge's mode needs."""
+    needed = NEEDS[use] if case.kind == "comparison" else ("critique",)
+    return [f"{'an' if one[0] in 'io' else 'a'} {one}" for one in needed if getattr(case.principle, one) is None]

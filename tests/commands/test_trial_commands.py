@@ -144,8 +144,43 @@ def test_a_verdict_that_cannot_be_read_fails_and_says_so(mine: str, monkeypatch:
     to = console()
     assert run(to, mine, "kind") == 1
     assert "failed: unparsed" in printed(to)
-    assert "kind/1: 2 of 2 seatings lack a finite log-probability for a label" in printed(to)
+    assert "kind/1: 2 of 2 questions were not read: a label has no finite log-probability" in printed(to)
     assert "no verdict of tiny-random could be read" in printed(to)
+
+
+class Apart(Fake):
+    """Finds an answer that has GOOD likelier where it is told to be kind."""
+
+    async def score(self, prompt: Rendered, labels: Sequence[str]) -> list[float]:
+        told = "Be kind." in prompt.messages[0].content
+        return [-10.0 if told and "GOOD" in label else -12.0 for label in labels]
+
+
+def test_a_judge_that_reads_answers_by_themselves_has_no_seat_to_show(
+    mine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(mine)
+    worded = MINE.replace("comparison: Which answer is kinder", "instruction: Be kind.\n    opposite: Be cruel.")
+    path.write_text(worded, "utf-8")
+    serve(monkeypatch, Apart())
+    to = console()
+    assert run(to, mine, "kind", overrides=["compare.judge.mode=contrast"]) == 0
+    (row,) = [line.split("│") for line in printed(to).splitlines() if "│" in line]
+    assert [cell.strip() for cell in row[3:6]] == ["-", "-", "0.88"]
+    assert "tiny-random was shown each answer by itself, so it had no seat to prefer" in printed(to)
+    as_json = console()
+    run(as_json, mine, "kind", as_json=True, overrides=["compare.judge.mode=contrast"])
+    (test,) = json.loads(printed(as_json))["tests"]
+    expected = {"shown_first": None, "shown_second": None, "mean": pytest.approx(1 / (1 + math.exp(-2)))}
+    assert (test["p_better"], test["flipped"], test["passed"]) == (expected, False, True)
+
+
+def test_a_judge_that_declines_is_said_to(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, Fake(["I'm sorry, but I can't help with that."]))
+    to = console()
+    assert run(to, mine, "kind", overrides=["compare.judge.mode=verdict"]) == 1
+    assert "failed: refused" in printed(to)
+    assert "kind/1: 2 of 2 questions were not read: the judge declines to compare" in printed(to)
 
 
 def test_json_has_everything_and_nothing_else_is_printed(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.config import Sampling
 from cai.engine_config import ScriptedEngine
 from cai.engines.base import Request, Speaker, open_engine
 from cai.models import ModelConfig
 from cai.prompts import Rendered, Templates
 from cai.records import Completion, Message
+from cai.sampling import Sampling
 
 CHAT = Rendered(messages=(Message(role="user", content="Hi there"),))
 TRANSCRIPT = Rendered(text="\n\nHuman: Hi there\n\nAssistant:")

@@ -211,7 +211,7 @@ def _trained(folder: Path) -> tuple[Path, Path]:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    from cai.config import SftConfig
+    from cai.train_config import SftConfig
     from cai.trainers.sft import train_sft
 
     class Silent:

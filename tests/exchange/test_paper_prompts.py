@@ -19,13 +19,15 @@ import pytest
 from rich.console import Console
 
 from cai.commands.exchange import import_constitution
-from cai.config import CompareConfig
 from cai.constitution import Constitution, load_constitution
 from cai.engines.base import Request, Speaker
+from cai.feedback_config import CompareConfig, SampledAnswers
 from cai.few_shot import ComparisonExample, RevisionExample, Seat, comparison_examples, revision_examples
+from cai.judge.judge import Judge as Arbiter
 from cai.prompts import Rendered, Templates
 from cai.records import Completion, Message, Prompt
 from cai.stages.compare import Compare
+from cai.stages.pairs import Samples
 
 TRANSCRIPT = Templates("transcript")
 SINGLE = ("Why is the sky blue?",)
@@ -153,7 +155,9 @@ def judged(ours: Ours, asked: str) -> list[str]:
     judge = Judge()
     judge.answers = iter(CHOICES)
     speaker = Speaker(judge, TRANSCRIPT)
-    stage = Compare(speaker, speaker, ours.rules.worded("transcript"), ours.comparisons, CompareConfig(), 7)
+    config = CompareConfig()
+    asked_by = Arbiter(speaker, ours.rules.worded("transcript"), ours.comparisons, config.judge, config.tags, 7)
+    stage = Compare(Samples(speaker, asked_by, SampledAnswers(), config, 7), asked_by)
 
     async def walk() -> None:
         async for _ in stage(Prompt.of(messages([asked]), "harmful", "test"), ()):

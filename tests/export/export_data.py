@@ -9,6 +9,7 @@ from typing import Any
 
 from cai.config import Recipe, load_recipe
 from cai.constitution import seen
+from cai.feedback_config import CalibrationConfig
 from cai.material import Material
 from cai.records import (
     Answer,
@@ -19,14 +20,14 @@ from cai.records import (
     Kind,
     Measurement,
     Message,
-    OrderedLabels,
     Prompt,
+    Reading,
     Record,
     Revision,
     Verdict,
 )
 from cai.store import RunFolder, StepFolder
-from cai.verdicts import read
+from cai.verdicts import combined, of_labels
 
 HOSTILE = "</script>\n---\nlicense: mit\n---\n[x](javascript:1) <img src=x> | `|` \x1b[31m {{ 1 }} \u202e"
 """What a model could write to break a card."""
@@ -62,20 +63,23 @@ def distilled(asked: Prompt, gain: float) -> Distilled:
 
 def comparison(asked: Prompt, log_odds: float, a: str = "Answer a.", b: str = "Answer b.") -> Comparison:
     """Judged evenly: `log_odds` is for answer a, whichever seat it has."""
-    orders = [
-        OrderedLabels(first="a", logprobs={" (A)": -1.0, " (B)": -1.0 - log_odds}),
-        OrderedLabels(first="b", logprobs={" (A)": -1.0, " (B)": -1.0 + log_odds}),
+    readings = [
+        Reading(first="a", principle="kind", logprobs={" (A)": -1.0, " (B)": -1.0 - log_odds}),
+        Reading(first="b", principle="kind", logprobs={" (A)": -1.0, " (B)": -1.0 + log_odds}),
     ]
-    left, right, verdict = completion(a), completion(b), read(orders)
-    return Comparison(id=asked.id, prompt=asked, principle="kind", a=left, b=right, verdict=verdict)
+    verdict = combined([of_labels(one) for one in readings], CalibrationConfig())
+    return compared(asked, verdict, a=completion(a), b=completion(b))
+
+
+def compared(asked: Prompt, verdict: Verdict, **changes: Any) -> Comparison:
+    given: dict[str, Any] = {"id": f"{asked.id}/0-1", "prompt": asked, "principles": ("kind",), "verdict": verdict}
+    return Comparison(**{**given, "a": completion("a"), "b": completion("b"), **changes})
 
 
 def unread(asked: Prompt, state: Any) -> Comparison:
-    orders = (OrderedLabels(first="a", logprobs={" (A)": -1.0, " (B)": float("-inf")}),)
-    verdict = Verdict(state=state, p_a=None, orders=orders if state == "unparsed" else (), reason="a reason")
-    return Comparison(
-        id=asked.id, prompt=asked, principle="kind", a=completion("a"), b=completion("b"), verdict=verdict
-    )
+    readings = (of_labels(Reading(first="a", logprobs={" (A)": -1.0, " (B)": float("-inf")})),)
+    asked_for = readings if state == "unparsed" else ()
+    return compared(asked, Verdict(state=state, p_a=None, readings=asked_for, reason="a reason"))
 
 
 def measurement(asked: Prompt, model: str = "base") -> Measurement:
@@ -141,10 +145,10 @@ def stored(
 
 
 @cache
-def _drawn(settings: str) -> dict[str, str]:
+def _drawn(settings: str) -> dict[str, Any]:
     """What the stages that draw principles note of them."""
     material = Material(Recipe.model_validate_json(settings))
     return {
         "revise": seen(material.pools("revision"), "revision"),
-        "compare": seen(material.pools("comparison"), "comparison"),
+        "compare": [seen(material.pools(use), use) for use in material.judged_by],
     }

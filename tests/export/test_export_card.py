@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from export_data import HOSTILE, answer, completion, prompt, recipe, records, revision, stored
+from export_data import HOSTILE, answer, compared, completion, prompt, recipe, records, revision, stored
 from huggingface_hub import DatasetCard
 
 from cai.config import Recipe
@@ -18,7 +18,7 @@ from cai.export.folder import export_to
 from cai.export.source import open_source
 from cai.export.tables import TABLES
 from cai.identity import digest, identity_of
-from cai.records import Record
+from cai.records import Record, Verdict
 
 
 def card(
@@ -94,6 +94,18 @@ def test_it_says_what_the_data_is_not_good_for(tmp_path: Path) -> None:
     assert all(care in text for care in CARES)
     assert "No model took part." in text and "can't judge" in text
     assert "the same seat won twice in 0%" in text  # an even judge
+
+
+def test_labels_by_construction_are_said_to_be_no_judge_s(tmp_path: Path) -> None:
+    mine = tmp_path / "rules.yaml"
+    words = {"critique": "C", "revision": "R", "instruction": "Be kind.", "opposite": "Be cruel."}
+    mine.write_text(yaml.safe_dump({"name": "mine", "principles": [{"id": "a", **words}]}))
+    constructed = {"answers": {"type": "contrastive", "label": "construction"}}
+    made = {"compare": [compared(prompt("made"), Verdict(state="parsed", p_a=1.0), source="contrastive")]}
+    text = card(tmp_path, made, recipe(constitution=str(mine), compare=constructed))
+    assert "No judge gave the labels." in text and "labelled by that alone" in text
+    assert "can't judge" not in text and "judges the pairs" not in text and "the judge gave" not in text
+    assert "and label was written by a model" in card(tmp_path / "judged")
 
 
 def test_it_measures_no_judge_where_none_was_asked(tmp_path: Path) -> None:

@@ -85,6 +85,16 @@ def test_a_constitution_that_changed_since_is_said(tmp_path: Path) -> None:
     assert note in (tmp_path / "out" / "README.md").read_text("utf-8")
 
 
+@pytest.mark.parametrize(("field", "changed"), [("comparison", True), ("instruction", False)])
+def test_the_words_that_the_judge_goes_by_are_those_that_count(tmp_path: Path, field: str, changed: bool) -> None:
+    mine = tmp_path / "rules.yaml"
+    mine.write_text(yaml.safe_dump({"name": "mine", "principles": [PRINCIPLE]}))
+    run = stored(tmp_path / "runs", records(), settings=recipe(constitution=str(mine)))
+    mine.write_text(yaml.safe_dump({"name": "mine", "principles": [PRINCIPLE | {field: "Other words."}]}))
+    notes = export_to(open_source(run), tmp_path / "out").notes
+    assert ["compare drew" in note for note in notes] == [True] * changed
+
+
 def test_a_change_that_no_stage_saw_is_none(tmp_path: Path) -> None:
     mine = tmp_path / "rules.yaml"
     mine.write_text(yaml.safe_dump({"name": "mine", "principles": [PRINCIPLE]}))

@@ -11,13 +11,15 @@ from typing import Any
 
 import datasets
 import pytest
-from export_data import HOSTILE, answer, completion, distilled, prompt, recipe, records, revision, stored
+from export_data import HOSTILE, answer, compared, completion, distilled, prompt, recipe, records, revision, stored
 
 from cai.export.folder import export_to
 from cai.export.source import open_source
 from cai.export.tables import TABLES, path_of
-from cai.records import Comparison, Record, Revision
+from cai.feedback_config import CalibrationConfig
+from cai.records import Comparison, Reading, Record, Revision, Verdict
 from cai.selection import select
+from cai.verdicts import combined, of_labels
 
 datasets.disable_progress_bars()
 
@@ -153,10 +155,39 @@ def test_a_pair_is_named_by_its_verdict(folder: Path) -> None:
     assert rows[1]["prompt"][0] == {"role": "system", "content": "Be brief."}
     for row, record in zip(rows, records()["compare"], strict=False):
         assert isinstance(record, Comparison)
-        assert (row["a"], row["b"], row["principle"]) == (record.a.text, record.b.text, record.principle)
-        orders = [{one["label"]: one["logprob"] for one in order["logprobs"]} for order in row["orders"]]
-        assert orders == [order.logprobs for order in record.verdict.orders]
-        assert [order["first"] for order in row["orders"]] == ["a", "b"]
+        assert read_back(row) == record.verdict.readings
+        assert (row["id"], row["a"], row["b"]) == (record.id, record.a.text, record.b.text)
+        assert (row["principles"], row["paired"], row["p_raw"]) == (["kind"], "samples", row["p_a"])
+
+
+def read_back(row: Mapping[str, Any]) -> tuple[Reading, ...]:
+    """The readings of a row as the record has them."""
+    return tuple(
+        Reading.model_validate({**one, "logprobs": {lp["label"]: lp["logprob"] for lp in one["logprobs"]}})
+        for one in row["readings"]
+    )
+
+
+def test_whatever_a_judge_was_asked_is_read_back_as_it_was(tmp_path: Path) -> None:
+    thought = of_labels(
+        Reading(first="b", principle="kind", logprobs={" (A)": -0.1, " (B)": -3.0}, reply=completion("Thinking."))
+    )
+    declined = Reading(first="a", principle="calm", reply=completion("No."), state="refused", reason="it declines")
+    alone = Reading(first=None, principle="calm", logprobs={"a under": -9.0, "b against": -4.5}, p_a=0.75)
+    clamped = combined([thought], CalibrationConfig(), (0.4, 0.6))
+    made = [
+        compared(prompt("cot"), clamped),
+        compared(prompt("alone"), combined([alone], CalibrationConfig()), principles=("kind", "calm"), source="rounds"),
+        compared(prompt("made"), Verdict(state="parsed", p_a=1.0), source="contrastive"),
+        compared(prompt("declined"), combined([declined, thought], CalibrationConfig())),
+    ]
+    folder = exported(tmp_path, {"compare": made})
+    rows = load(folder, "preferences") + load(folder, "preferences", "not_parsed")
+    assert [read_back(row) for row in rows] == [one.verdict.readings for one in made]
+    assert [(row["p_a"], row["p_raw"]) for row in rows] == [(one.verdict.p_a, one.verdict.p_raw) for one in made]
+    assert rows[0]["p_raw"] < rows[0]["p_a"] == 0.4
+    assert [row["paired"] for row in rows] == ["samples", "rounds", "contrastive", "samples"]
+    assert rows[1]["principles"] == ["kind", "calm"]
 
 
 def test_a_pair_without_a_verdict_stands_apart(folder: Path) -> None:
@@ -165,7 +196,7 @@ def test_a_pair_without_a_verdict_stands_apart(folder: Path) -> None:
     for row in rows:
         assert [row[name] for name in ("chosen", "rejected", "label", "p_a")] == [None] * 4
         assert (row["a"], row["b"], row["reason"]) == ("a", "b", "a reason")
-    assert rows[0]["orders"][0]["logprobs"][1] == {"label": " (B)", "logprob": -math.inf}
+    assert rows[0]["readings"][0]["logprobs"][1] == {"label": " (B)", "logprob": -math.inf}
 
 
 def test_each_prompt_stands_once(folder: Path) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from cai.config import Sampling
 from cai.errors import InputError
 from cai.generation.checks import MOST_CHARACTERS
 from cai.generation.requests import Requests, Seed, in_order, showable
 from cai.prompts import Templates
 from cai.records import Message, Prompt
+from cai.sampling import Sampling
 
 
 def prompt(*turns: str) -> Prompt:

@@ -4,9 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from cai.engines.base import Request
-from cai.prompts import Rendered
+from cai.constitution import Constitution
+from cai.engines.base import Request, Speaker
+from cai.feedback_config import CompareConfig, SampledAnswers
+from cai.judge.asked import Example
+from cai.judge.judge import Judge
+from cai.prompts import Rendered, Templates
 from cai.records import Completion, Message, Prompt
+from cai.stages.compare import Compare
+from cai.stages.pairs import Samples
 
 PROMPT = Prompt.of((Message(role="user", content="QUESTION"),), "harmful", "test")
 
@@ -32,6 +38,28 @@ class Recorder:
         return self.scores.pop(0) if self.scores else [-float(len(label)) for label in labels]
 
     def close(self) -> None: ...
+
+
+def judging(
+    judge: Recorder, rules: Constitution, config: CompareConfig, dialect: str, shown: Sequence[Example], seed: int
+) -> Judge:
+    """The judge that a recipe with these settings has."""
+    return Judge(Speaker(judge, Templates(dialect)), rules, tuple(shown), config.judge, config.tags, seed)
+
+
+def comparing(
+    policy: Recorder,
+    judge: Recorder,
+    rules: Constitution,
+    config: CompareConfig,
+    dialect: str = "chat",
+    shown: Sequence[Example] = (),
+    seed: int = 5,
+) -> Compare:
+    """The stage on samples of one model."""
+    asked = judging(judge, rules, config, dialect, shown, seed)
+    assert isinstance(config.answers, SampledAnswers)
+    return Compare(Samples(Speaker(policy, Templates(dialect)), asked, config.answers, config, seed), asked)
 
 
 def text_of(prompt: Rendered) -> str:

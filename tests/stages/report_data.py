@@ -8,6 +8,7 @@ from typing import Any
 
 from cai.config import Recipe
 from cai.constitution import Constitution
+from cai.feedback_config import CalibrationConfig
 from cai.records import (
     Comparison,
     Completion,
@@ -15,13 +16,14 @@ from cai.records import (
     Kind,
     Measurement,
     Message,
-    OrderedLabels,
     Prompt,
+    Reading,
     Revision,
     RoundScore,
+    Verdict,
 )
 from cai.stages.report import Findings, StageTiming
-from cai.verdicts import read
+from cai.verdicts import combined, of_labels
 
 PRINCIPLES = [
     {"id": "kind", "critique": "Is it kind?", "revision": "Be kind.", "comparison": "Which is kinder?"},
@@ -103,12 +105,17 @@ def distilled(place: int, plain: float, guarded: float, *flags: str) -> Distille
 def comparison(name: str, log_odds: float, b: str = "Answer b.") -> Comparison:
     """Judged evenly: `log_odds` is for answer a, whichever seat it has."""
     asked = prompt(name)
-    orders = [
-        OrderedLabels(first="a", logprobs={" (A)": -1.0, " (B)": -1.0 - log_odds}),
-        OrderedLabels(first="b", logprobs={" (A)": -1.0, " (B)": -1.0 + log_odds}),
-    ]
-    verdict = read(orders)
-    return Comparison(id=asked.id, prompt=asked, principle="kind", a=completion(), b=completion(b), verdict=verdict)
+    verdict = judged(
+        Reading(first="a", principle="kind", logprobs={" (A)": -1.0, " (B)": -1.0 - log_odds}),
+        Reading(first="b", principle="kind", logprobs={" (A)": -1.0, " (B)": -1.0 + log_odds}),
+    )
+    given: dict[str, Any] = {"id": f"{asked.id}/0-1", "prompt": asked, "principles": ("kind",), "verdict": verdict}
+    return Comparison(**given, a=completion(), b=completion(b))
+
+
+def judged(*raw: Reading) -> Verdict:
+    """What comes of the labels' log-probabilities."""
+    return combined([of_labels(one) for one in raw], CalibrationConfig())
 
 
 def scores(revisions: Sequence[Revision], step: float = 0.5) -> list[RoundScore]:

@@ -6,15 +6,12 @@ import re
 from collections import Counter
 from typing import Any
 
-from recorder import Recorder, collect, text_of
+from recorder import Recorder, collect, comparing, judging, text_of
 
-from cai.config import CompareConfig
 from cai.constitution import Constitution
-from cai.engines.base import Speaker
+from cai.feedback_config import CompareConfig
 from cai.few_shot import ComparisonExample, comparison_examples
-from cai.prompts import Templates
 from cai.records import Message, Prompt
-from cai.stages.compare import Compare
 
 RULES = Constitution.model_validate(
     {
@@ -26,7 +23,6 @@ RULES = Constitution.model_validate(
         ],
     }
 )
-TRANSCRIPT = Templates("transcript")
 SAID = {"messages": (Message(role="user", content="SHOWN"),)}
 OPEN = ComparisonExample.model_validate({"id": "open", **SAID, "better": "GOOD", "worse": "BAD"})
 SEATED = ComparisonExample.model_validate({"id": "seated", **SAID, "a": "BAD", "b": "GOOD", "answer": "B"})
@@ -43,8 +39,7 @@ def questions(
     prompt: Prompt, shown: tuple[ComparisonExample, ...], seed: int = 5, rules: Constitution = RULES, **settings: Any
 ) -> list[str]:
     judge = Recorder()
-    policy, feedback = (Speaker(engine, TRANSCRIPT) for engine in (Recorder(), judge))
-    collect(Compare(policy, feedback, rules, shown, CompareConfig(**settings), seed), prompt)
+    collect(comparing(Recorder(), judge, rules, CompareConfig(**settings), "transcript", shown, seed), prompt)
     return [text_of(question) for question, _ in judge.questions]
 
 
@@ -88,9 +83,8 @@ def test_a_recipe_s_tags_hold_for_the_question_and_its_examples() -> None:
 
 def test_whole_examples_are_handed_on_as_they_are() -> None:
     shown = comparison_examples("few_shot/comparison", 2)
-    speaker = Speaker(Recorder(), TRANSCRIPT)
-    stage = Compare(speaker, speaker, RULES, shown, CompareConfig(), 5)
-    assert stage._examples(PROMPTS[0]) is shown
+    judge = judging(Recorder(), RULES, CompareConfig(), "transcript", shown, 5)
+    assert judge._examples(PROMPTS[0].id) is shown
 
 
 def test_the_constitution_s_opening_begins_every_question() -> None:

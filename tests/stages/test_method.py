@@ -4,11 +4,12 @@ import math
 from typing import Any
 
 import pytest
-from recorder import PROMPT, Recorder, collect, text_of
+from recorder import PROMPT, Recorder, collect, comparing, text_of
 
-from cai.config import CompareConfig, EvaluateConfig, RespondConfig, ReviseConfig
+from cai.config import EvaluateConfig, RespondConfig, ReviseConfig
 from cai.constitution import Constitution
 from cai.engines.base import Speaker
+from cai.feedback_config import CompareConfig
 from cai.few_shot import comparison_examples
 from cai.prompts import Rendered, Templates
 from cai.records import Message, Prompt
@@ -39,10 +40,11 @@ def test_respond_answers_once() -> None:
     assert answer.response.text == "reply 1" and collect(stage, PROMPT, [answer]) == []
 
 
-def compare(policy: Recorder, judge: Recorder, few_shot: int = 0, **settings: Any) -> Compare:
+def compare(policy: Recorder, judge: Recorder, few_shot: int = 0, **asked: Any) -> Compare:
+    """`asked`: settings of the judge."""
     examples = comparison_examples("few_shot/comparison", few_shot)
-    speakers = (Speaker(policy, Templates("chat")), Speaker(judge, Templates("chat")))
-    return Compare(*speakers, CONSTITUTION, examples, CompareConfig(**settings), 5)
+    config = CompareConfig.model_validate({"judge": asked})
+    return comparing(policy, judge, CONSTITUTION, config, shown=examples)
 
 
 def test_both_orders_are_asked_and_averaged_by_hand() -> None:
@@ -50,8 +52,8 @@ def test_both_orders_are_asked_and_averaged_by_hand() -> None:
     judge = Recorder(scores=[[math.log(0.3), math.log(0.1)], [math.log(0.2), math.log(0.2)]])
     (comparison,) = collect(compare(Recorder(), judge), PROMPT)
     assert comparison.verdict.p_a == pytest.approx(0.625)
-    assert [order.first for order in comparison.verdict.orders] == ["a", "b"]
-    assert comparison.verdict.orders[0].logprobs == {" (A)": math.log(0.3), " (B)": math.log(0.1)}
+    assert [reading.first for reading in comparison.verdict.readings] == ["a", "b"]
+    assert comparison.verdict.readings[0].logprobs == {" (A)": math.log(0.3), " (B)": math.log(0.1)}
     there, back = (text_of(prompt) for prompt, _ in judge.questions)
     assert there.index("reply 1") < there.index("reply 2") and back.index("reply 2") < back.index("reply 1")
     assert judge.questions[0][0].reply_start == "The answer is:"
@@ -81,8 +83,8 @@ def test_one_random_order_is_seeded_and_uses_both_seats() -> None:
     for _ in range(2):
         stage = compare(Recorder(), Recorder(), orders="random")
         made = [collect(stage, prompt)[0] for prompt in prompts]
-        assert all(len(comparison.verdict.orders) == 1 for comparison in made)
-        firsts.append([comparison.verdict.orders[0].first for comparison in made])
+        assert all(len(comparison.verdict.readings) == 1 for comparison in made)
+        firsts.append([comparison.verdict.readings[0].first for comparison in made])
     assert firsts[0] == firsts[1] and 10 < firsts[0].count("a") < 30
 
 
@@ -92,6 +94,28 @@ def test_few_shot_comparisons_come_before_the_question() -> None:
     shown = judge.questions[0][0].messages
     assert [m.role for m in shown] == ["user", "assistant", "user", "assistant", "user"]
     assert shown[1].content in ("The answer is: (A)", "The answer is: (B)")
+
+
+def test_one_principle_is_drawn_for_each_pair_and_stands_in_both_questions() -> None:
+    prompts = [Prompt.of((Message(role="user", content=f"Q{i}"),), "harmful", "test") for i in range(40)]
+    drawn = []
+    for prompt in prompts:
+        judge = Recorder()
+        (comparison,) = collect(compare(Recorder(), judge), prompt)
+        (name,) = comparison.principles
+        assert comparison.id == f"{prompt.id}/0-1" and comparison.source == "samples"
+        assert all(f"COMPARISON {name.upper()}" in text_of(question) for question, _ in judge.questions)
+        assert {reading.principle for reading in comparison.verdict.readings} == {name}
+        drawn.append(name)
+    assert set(drawn) == {"one", "three"}, "a principle without a comparison is never drawn"
+    assert 10 < drawn.count("one") < 30
+
+
+def test_a_comparison_that_is_stored_is_not_made_again() -> None:
+    (comparison,) = collect(compare(Recorder(), Recorder()), PROMPT)
+    policy, judge = Recorder(), Recorder()
+    assert collect(compare(policy, judge), PROMPT, [comparison]) == []
+    assert policy.requests == [] and judge.questions == []
 
 
 class Lengths:

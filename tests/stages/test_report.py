@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_data import EMPTY, ablated, chain, comparison, completion, distilled, findings, measurement, scores
+from report_data import EMPTY, ablated, chain, comparison, completion, distilled, findings, judged, measurement, scores
 
 from cai.config import Recipe
 from cai.constitution import Constitution
 from cai.engine_config import ScriptedEngine
 from cai.errors import MissingExtra
 from cai.hygiene import FLAGS
-from cai.records import OrderedLabels, Verdict
+from cai.records import Reading, Verdict
 from cai.stages.report import Findings, write_report
 from cai.stages.report_caveats import caveats, judge_facts, parameters_text
-from cai.verdicts import read
 
 pytest.importorskip("matplotlib")
 
@@ -223,8 +222,8 @@ def test_any_one_thing_may_be_there_alone(given: str, tmp_path: Path) -> None:
 
 def test_odd_numbers_do_not_stop_the_report(tmp_path: Path) -> None:
     revisions = chain("Question", ["One.", "Two."])
-    minus_infinity = OrderedLabels(first="a", logprobs={" (A)": -math.inf, " (B)": -1.0})
-    unread = comparison("unread", 0.0).model_copy(update={"verdict": read([minus_infinity])})
+    minus_infinity = Reading(first="a", logprobs={" (A)": -math.inf, " (B)": -1.0})
+    unread = comparison("unread", 0.0).model_copy(update={"verdict": judged(minus_infinity)})
     html, _ = written(
         findings(
             revisions=revisions,
@@ -238,7 +237,7 @@ def test_odd_numbers_do_not_stop_the_report(tmp_path: Path) -> None:
     assert "scores not finite</th><td>3</td>" in html
     assert "1 infinite or not a number, not drawn" in html
     assert "every logged value is infinite or not a number" in html
-    assert "1 of 1 seatings lack a finite log-probability" in html
+    assert "1 of 1 questions were not read: a label has no finite log-probability" in html
 
 
 @pytest.mark.parametrize(
@@ -274,9 +273,9 @@ def test_a_part_that_no_model_played_is_named() -> None:
 
 def test_the_judge_is_measured_on_its_own_verdicts() -> None:
     unread = comparison("x", 0.0)
-    unread = unread.model_copy(update={"verdict": Verdict(state="refused", p_a=None, orders=(), reason="no")})
-    first_seat = [OrderedLabels(first=first, logprobs={" (A)": 0.0, " (B)": -1e-9 - 3.0}) for first in ("a", "b")]
-    biased = comparison("y", 0.0).model_copy(update={"verdict": read(first_seat)})
+    unread = unread.model_copy(update={"verdict": Verdict(state="refused", p_a=None, reason="no")})
+    first_seat = [Reading(first=first, logprobs={" (A)": 0.0, " (B)": -1e-9 - 3.0}) for first in ("a", "b")]
+    biased = comparison("y", 0.0).model_copy(update={"verdict": judged(*first_seat)})
     facts = {fact.name: fact.value for fact in judge_facts([unread, biased, comparison("z", 3.0)])}
     assert facts["Comparisons"] == "2 parsed, 0 unparsed, 1 refused, 0 error"
     assert facts["Position bias"] == "50 % (9 to 91) of 2 pairs"

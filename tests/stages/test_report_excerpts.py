@@ -41,6 +41,12 @@ def test_each_principle_is_counted_with_its_mean_change() -> None:
     assert honest.change is None and honest.flagged is None
 
 
+def test_a_comparison_under_several_principles_counts_for_each() -> None:
+    one = comparison("pair", 1.0).model_copy(update={"principles": ("kind", "honest")})
+    uses = principle_use(findings().constitution, [], [one, comparison("other", 1.0)], 100)
+    assert [use.comparisons for use in uses] == [2, 1]
+
+
 def test_the_share_of_a_principles_flagged_revisions_has_wilsons_interval() -> None:
     revisions = [*chain("a", ["1", "2", "3"]), *chain("b", ["1", "2"], principle="honest")]
     revisions[1] = revisions[1].model_copy(update={"flags": ("truncated", "meta-talk")})
@@ -63,7 +69,7 @@ def test_what_is_shown_is_spread_over_all(count: int, places: list[int]) -> None
 
 def test_comparisons_shown_span_the_verdicts() -> None:
     many = [comparison(f"pair {place}", place / 10 - 2.0) for place in range(40)]
-    unread = comparison("unread", 0.0).model_copy(update={"verdict": Verdict(state="error", p_a=None, orders=())})
+    unread = comparison("unread", 0.0).model_copy(update={"verdict": Verdict(state="error", p_a=None)})
     shown = examples([*many, unread])
     probabilities = [item.verdict.p_a or 0.0 for item in shown[:-1]]
     assert len(shown) == 6 and shown[-1] is unread

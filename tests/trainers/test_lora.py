@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from sft_data import Log, rows, uneven
 from transformers import AutoModelForCausalLM
 
-from cai.config import AdapterConfig, SftConfig
 from cai.errors import InputError, MissingExtra
+from cai.train_config import AdapterConfig, SftConfig
 from cai.trainers.sft import train_sft
 from cai.weights import fingerprint, resolve
 

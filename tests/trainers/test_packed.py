@@ -20,8 +20,8 @@ from transformers import (
     MambaForCausalLM,
 )
 
-from cai.config import SftConfig
 from cai.errors import InputError
+from cai.train_config import SftConfig
 from cai.trainers.packed import PackedCollator, check_separate, packed
 from cai.trainers.sft import learned, train_sft
 from cai.weights import resolve

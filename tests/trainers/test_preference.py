@@ -1,146 +1,285 @@
-"""The soft-label loss against plain twins, and the trainer against TRL's own."""
+"""The trainer against TRL's own, against itself cut otherwise, and on a task whose answer is known."""
 
 import math
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from datasets import Dataset
+from preference_data import STRENGTHS, asked, bradley_terry, pairs, ranked, truth
+from safetensors.torch import load_file
+from sft_data import Log
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from trl.trainer.reward_config import RewardConfig
 from trl.trainer.reward_trainer import RewardTrainer
 
-from cai.config import PreferenceModelConfig
-from cai.errors import InputError
-from cai.prompts import Templates
-from cai.records import Message
-from cai.trainers.preference import Row, SoftLabelTrainer, _pair, agreement, soft_cross_entropy, train_preference_model
+from cai.encoding import answered
+from cai.errors import InputError, Interrupted
+from cai.preferences import Group, Preference
+from cai.stats import paired_difference
+from cai.train_config import AdapterConfig, PreferenceModelConfig
+from cai.trainers.common import arguments, batches, optimisation
+from cai.trainers.preference import _tell_padding_from_end, train_preference_model
 from cai.trainers.scorer import PreferenceScorer
 from cai.weights import resolve
 
-margins = st.floats(-30, 30)
-probabilities = st.floats(0, 1)
+CONFIG = PreferenceModelConfig(batch_size=6, micro_batch=6, learning_rate=1e-3, save_every=2)
+LORA = AdapterConfig(rank=4, alpha=8, dropout=0)
 
 
-class Silent:
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-
-    def step(self, done: int, total: int) -> None: ...
-
-    def metric(self, row: dict[str, Any]) -> None:
-        self.rows.append(row)
+def config(**settings: Any) -> PreferenceModelConfig:
+    return CONFIG.model_copy(update=settings)
 
 
-def plain(margin: float, p: float) -> float:
-    """-[p log s(m) + (1 - p) log s(-m)], written out."""
-    log_sigmoid = -np.logaddexp(0, -margin), -np.logaddexp(0, margin)
-    return float(-(p * log_sigmoid[0] + (1 - p) * log_sigmoid[1]))
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model" / "model.safetensors")
 
 
-@given(st.lists(st.tuples(margins, probabilities), min_size=1, max_size=8))
-def test_loss_equals_the_plain_twin(pairs: list[tuple[float, float]]) -> None:
-    margin, p = (torch.tensor(column, dtype=torch.float64) for column in zip(*pairs, strict=True))
-    expected = sum(plain(m, q) for m, q in pairs) / len(pairs)
-    assert soft_cross_entropy(margin, p).item() == pytest.approx(expected, abs=1e-9)
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], within: float = 1e-5) -> bool:
+    return one.keys() == other.keys() and all(torch.allclose(one[key], other[key], atol=within) for key in one)
 
 
-@given(margins, probabilities)
-def test_gradient_is_sigmoid_minus_label(margin: float, p: float) -> None:
-    m = torch.tensor([margin], dtype=torch.float64, requires_grad=True)
-    soft_cross_entropy(m, torch.tensor([p], dtype=torch.float64)).backward()
-    assert m.grad is not None
-    assert m.grad.item() == pytest.approx(1 / (1 + math.exp(-margin)) - p, abs=1e-9)
+def trained(folder: Path, groups: list[Group], **settings: Any) -> tuple[dict[str, Any], Log]:
+    log = Log()
+    return train_preference_model(groups, "tiny-random", folder, config(**settings), 1, log), log
 
 
-@given(margins, probabilities)
-def test_swapping_the_answers_changes_nothing(margin: float, p: float) -> None:
-    there = soft_cross_entropy(torch.tensor([margin]), torch.tensor([p]))
-    back = soft_cross_entropy(torch.tensor([-margin]), torch.tensor([1 - p]))
-    assert there.item() == pytest.approx(back.item(), rel=1e-4, abs=1e-5)
+def bare_trl(folder: Path, groups: list[Group], **settings: Any) -> Log:
+    """TRL's own trainer on the same pairs."""
+    tokenizer: Any = AutoTokenizer.from_pretrained(resolve("tiny-random"))
+    _tell_padding_from_end(tokenizer)
+    rows = []
+    for group in groups:
+        for pair in group.pairs:
+            a, b = (answered(tokenizer, group.prompt, group.answers[place])[0] for place in (pair.a, pair.b))
+            rows.append({"chosen_ids": a, "rejected_ids": b, "margin": pair.margin})
+    log, made = Log(), config(**settings)
+    trainer = RewardTrainer(
+        model=resolve("tiny-random"),
+        args=RewardConfig(
+            **arguments(folder, 1, made.save_every, False),
+            **batches(made.batch_size, made.micro_batch),
+            **optimisation(made),
+            center_rewards_coefficient=made.center,
+            model_init_kwargs={"dtype": "float32"},
+        ),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    for row in trainer.state.log_history:
+        log.metric(row)
+    trainer.save_model(str(folder / "model"))
+    return log
 
 
-def test_the_loss_is_least_where_the_margin_is_the_log_odds() -> None:
-    p = torch.tensor([0.8])
-    best = math.log(0.8 / 0.2)
-    losses = {d: soft_cross_entropy(torch.tensor([best + d]), p).item() for d in (-0.5, 0.0, 0.5)}
-    assert min(losses, key=lambda d: losses[d]) == 0.0
-    assert losses[0.0] == pytest.approx(-(0.8 * math.log(0.8) + 0.2 * math.log(0.2)))
+@pytest.mark.parametrize("shared", [False, True])
+def test_hard_labels_margins_and_centring_train_as_trl_does(tmp_path: Path, shared: bool) -> None:
+    told = [Preference(0, 1, 1.0, margin=i / 3) for i in range(6)]
+    groups = [Group(one.prompt, one.answers, (pair,), "") for one, pair in zip(pairs(), told, strict=True)]
+    settings: dict[str, Any] = {"epochs": 5, "center": 0.05, "share_prompts": shared}
+    figures, ours = trained(tmp_path / "ours", groups, **settings)
+    theirs = bare_trl(tmp_path / "theirs", groups, **settings)
+    assert figures["shared_prompts"] == shared
+    assert ours.curve == pytest.approx(theirs.curve, abs=1e-5)
+    for name in ("margin", "min_reward", "mean_reward", "max_reward", "accuracy", "num_tokens", "grad_norm"):
+        here, there = ([row[name] for row in log.rows.values()] for log in (ours, theirs))
+        assert here == pytest.approx(there, abs=1e-4), name
+    assert same(weights(tmp_path / "ours"), weights(tmp_path / "theirs"))
 
 
-@pytest.mark.parametrize(
-    ("margin", "p", "expected"),
-    [([1.0, -1.0], [1.0, 1.0], 0.5), ([1.0, -1.0], [0.9, 0.6], 0.8), ([1.0], [0.5], 0.5), ([-2.0], [0.0], 1.0)],
-)
-def test_agreement(margin: list[float], p: list[float], expected: float) -> None:
-    assert agreement(torch.tensor(margin), torch.tensor(p)) == pytest.approx(expected)
+CUTS: dict[str, dict[str, Any]] = {
+    "as one": {},
+    "by one": {"micro_batch": 1},
+    "unevenly": {"micro_batch": 2},
+    "apart": {"share_prompts": False},
+    "apart by three": {"share_prompts": False, "micro_batch": 3},
+    "again when needed": {"gradient_checkpointing": True},
+}
 
 
-def rows(count: int = 6) -> list[Row]:
-    templates = Templates("chat")
-    prompts = [templates.render("respond", messages=(Message(role="user", content=f"Say {i}"),)) for i in range(count)]
-    return [(prompt, "aaaa", "zzzz", 0.9) for prompt in prompts]
+def test_how_a_step_is_cut_changes_nothing(tmp_path: Path) -> None:
+    """Nine prompts in steps of six, so the last step of a pass is smaller, and in its last forward pass uneven."""
+    found = {}
+    for name, cut in CUTS.items():
+        figures, log = trained(tmp_path / name, ranked(9), epochs=3, center=0.01, **cut)
+        found[name] = [(row["loss"], row["grad_norm"]) for row in log.rows.values()]
+        assert figures["steps"] == len(found[name]) == 6
+        assert figures["shared_prompts"] == cut.get("share_prompts", True)
+    for name, curve in found.items():
+        assert [*map(list, curve)] == [pytest.approx(point, abs=1e-4) for point in found["as one"]], name
+        assert same(weights(tmp_path / name), weights(tmp_path / "as one"), 1e-4), name
 
 
-def test_hard_labels_give_trls_own_loss(tmp_path: Path) -> None:
-    from datasets import Dataset
-
-    start = resolve("tiny-random")
-    tokenizer = AutoTokenizer.from_pretrained(start)
-    pairs = [_pair(tokenizer, (prompt, a, b, 1.0), "soft") for prompt, a, b, _ in rows(4)]
-    args: dict[str, Any] = {"output_dir": str(tmp_path), "use_cpu": True, "bf16": False, "report_to": "none"}
-    losses = []
-    for trainer_class, columns in ((SoftLabelTrainer, ["p"]), (RewardTrainer, [])):
-        torch.manual_seed(0)
-        data = Dataset.from_list([{k: v for k, v in pair.items() if k != "p" or columns} for pair in pairs])
-        model = AutoModelForSequenceClassification.from_pretrained(start, num_labels=1, dtype=torch.float32)
-        trainer = trainer_class(model=model, args=RewardConfig(**args), train_dataset=data, processing_class=tokenizer)
-        model.train()
-        examples: Any = list(data)
-        batch = trainer.data_collator(examples)
-        if columns:
-            batch["p"] = torch.tensor(data["p"])
-        loss: Any = trainer.compute_loss(model, batch)
-        losses.append(loss.item())
-    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+def test_the_first_loss_is_the_pairs_done_one_by_one(tmp_path: Path) -> None:
+    """All pairs of a prompt in one element, averaged within it and then over prompts, against the scorer's rewards."""
+    groups = ranked(6)
+    start, log = trained(tmp_path / "start", groups, learning_rate=1e-30)
+    scorer, losses = PreferenceScorer(tmp_path / "start" / "model"), []
+    for group in groups:
+        rewards = [scorer.score([(group.prompt, answer)])[0] for answer in group.answers]
+        terms = []
+        for pair in group.pairs:
+            d = rewards[pair.a] - rewards[pair.b]
+            terms.append(pair.p * math.log1p(math.exp(-d)) + (1 - pair.p) * math.log1p(math.exp(d)))
+        losses.append(sum(terms) / len(terms))
+    assert log.curve[1] == pytest.approx(sum(losses) / len(losses), abs=1e-5) == start["loss"]
 
 
-def test_training_learns_the_preferred_answer_and_saves_a_loadable_model(tmp_path: Path) -> None:
-    config = PreferenceModelConfig(epochs=20, learning_rate=3e-3, batch_size=6, micro_batch=6)
-    watch = Silent()
-    summary = train_preference_model(rows(), "tiny-random", tmp_path, config, 1, watch)
-    assert summary["pairs"] == 6 and summary["too_long"] == 0 and summary["steps"] == 20
-    losses = [row["loss"] for row in watch.rows if "loss" in row]
-    assert losses[-1] < losses[0]
-    scorer = PreferenceScorer(tmp_path / "model")
-    good, bad = scorer.score([(rows()[0][0], "aaaa"), (rows()[0][0], "zzzz")])
+def test_what_is_counted(tmp_path: Path) -> None:
+    groups = [*ranked(6), Group(asked("x"), ("a", "b" * 300), (Preference(0, 1, 1.0),), "hh")]
+    figures, log = trained(tmp_path, groups, epochs=2, max_length=200, micro_batch=2)
+    tokenizer: Any = AutoTokenizer.from_pretrained(resolve("tiny-random"))
+    tokens = sum(len(answered(tokenizer, one.prompt, answer)[0]) for one in groups[:6] for answer in one.answers)
+    assert figures["prompts"] == 6 and figures["pairs"] == 2 * (1 + 3 + 6) and figures["steps"] == 2
+    assert figures["too_long"] == 1 and figures["left_out"] == {"hh": {"too long": 1}} and figures["truncated"] == {}
+    assert figures["tokens"] == log.rows[2]["num_tokens"] == 2 * tokens
+    assert figures["trainable_parameters"] == 26_880 + 32
+    whole = trained(tmp_path / "b", groups, max_length=200, too_long="truncate")[0]
+    assert whole["left_out"] == {"hh": {"answer too long": 1}}
+
+
+def test_no_pair_left_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no pair is left .*'ai': \{'too long': 6\}.*raise max_length 20"):
+        trained(tmp_path, pairs(), max_length=20)
+    with pytest.raises(InputError, match="no pair is left to learn from, of 0 prompts"):
+        trained(tmp_path, [])
+
+
+def test_training_learns_and_others_open_what_it_leaves(tmp_path: Path) -> None:
+    _, log = trained(tmp_path, pairs(), epochs=20, learning_rate=3e-3)
+    assert log.curve[20] < log.curve[1] - 0.1
+    good, bad = PreferenceScorer(tmp_path / "model").score([(pairs()[0].prompt, answer) for answer in ("aaaa", "zz")])
     assert good > bad
+    start = load_file(Path(resolve("tiny-random")) / "model.safetensors").keys()
+    assert weights(tmp_path).keys() == (start - {"lm_head.weight"}) | {"score.weight"}
+    kind: Any = AutoModelForSequenceClassification
+    plain, told = kind.from_pretrained(tmp_path / "model", output_loading_info=True)
+    assert not any(told.values()) and plain.config.num_labels == 1 and plain.config.use_cache is True
     tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "model")
-    assert tokenizer.pad_token_id != tokenizer.eos_token_id
+    assert plain.config.pad_token_id == tokenizer.pad_token_id != tokenizer.eos_token_id
+    ids = torch.tensor([answered(tokenizer, pairs()[0].prompt, "aaaa")[0]])
+    assert plain(ids).logits[0, 0].item() == pytest.approx(good, abs=1e-5)
+    again = RewardTrainer(
+        model=str(tmp_path / "model"),
+        args=RewardConfig(output_dir=str(tmp_path / "trl"), use_cpu=True, bf16=False, report_to="none"),
+        train_dataset=Dataset.from_list([{"chosen_ids": ids[0].tolist(), "rejected_ids": ids[0].tolist()[:-1]}]),
+    )
+    taken: Any = again.model
+    assert same({name: weight.cpu() for name, weight in taken.state_dict().items()}, weights(tmp_path), 0)
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "apart": {"share_prompts": False},
+    "lora": {"adapter": LORA},
+    "frozen": {"freeze": 1},
+}
+
+
+@pytest.mark.parametrize(("kind", "step"), [("plain", 2), ("plain", 5), ("apart", 5), ("lora", 5), ("frozen", 2)])
+def test_interrupted_and_resumed_equals_unbroken(tmp_path: Path, kind: str, step: int) -> None:
+    """In the first pass over eight prompts, or in the second."""
+    sizes: dict[str, Any] = {"batch_size": 2, "micro_batch": 1, "epochs": 2, "schedule": "cosine", "warmup": 0.2}
+    settings = config(**sizes, **KINDS[kind])
+    whole, first, second = Log(), Log(interrupt_at=step), Log()
+    train_preference_model(ranked(8), "tiny-random", tmp_path / "whole", settings, 7, whole)
+    with pytest.raises(Interrupted):
+        train_preference_model(ranked(8), "tiny-random", tmp_path / "parts", settings, 7, first)
+    assert not (tmp_path / "parts" / "model").exists()
+    summary = train_preference_model(ranked(8), "tiny-random", tmp_path / "parts", settings, 7, second)
+    assert summary["resumed_from"] == f"checkpoint-{step}" and summary["steps"] == 8
+    assert set(first.rows) == set(range(1, step + 1)) and min(second.rows) == step + 1
+    assert first.curve | second.curve == pytest.approx(whole.curve, abs=1e-5)
+    assert same(weights(tmp_path / "parts"), weights(tmp_path / "whole"), 1e-6)
+    assert not (tmp_path / "parts" / "checkpoints").exists()
 
 
 def test_scores_do_not_depend_on_the_batch(tmp_path: Path) -> None:
-    config = PreferenceModelConfig(learning_rate=1e-3, batch_size=6, micro_batch=6)
-    train_preference_model(rows(), "tiny-random", tmp_path, config, 1, Silent())
-    asked = [(rows()[i][0], "x" * (3 * i + 1)) for i in range(5)]
-    together = PreferenceScorer(tmp_path / "model", batch_size=3).score(asked)
-    alone = [PreferenceScorer(tmp_path / "model").score([pair])[0] for pair in asked]
-    assert together == pytest.approx(alone, abs=1e-5)
+    trained(tmp_path, pairs())
+    groups = ranked(6)
+    told = [(group.prompt, answer) for group in groups for answer in group.answers]
+    told = told[::2] + told[1::2]
+    alone = [PreferenceScorer(tmp_path / "model").score([one])[0] for one in told]
+    for size in (1, 2, 3, 16):
+        assert PreferenceScorer(tmp_path / "model", batch_size=size).score(told) == pytest.approx(alone, abs=1e-5)
+    assert PreferenceScorer(tmp_path / "model").score([]) == []
 
 
-def test_pairs_too_long_are_counted_and_none_left_is_an_error(tmp_path: Path) -> None:
-    long = (rows()[0][0], "a" * 500, "b", 0.5)
-    config = PreferenceModelConfig(max_length=200, batch_size=4, micro_batch=4)
-    assert train_preference_model([*rows(), long], "tiny-random", tmp_path, config, 1, Silent())["too_long"] == 1
-    with pytest.raises(InputError, match="max_length"):
-        train_preference_model([long], "tiny-random", tmp_path / "b", config, 1, Silent())
+def test_a_scorer_without_a_padding_token_says_so(tmp_path: Path) -> None:
+    trained(tmp_path, pairs())
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "model")
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(tmp_path / "model")
+    with pytest.raises(InputError, match="model: its tokenizer names no padding token"):
+        PreferenceScorer(tmp_path / "model")
 
 
-def test_hard_labels_round() -> None:
-    tokenizer = AutoTokenizer.from_pretrained(resolve("tiny-random"))
-    prompt, a, b, _ = rows()[0]
-    assert [_pair(tokenizer, (prompt, a, b, p), "hard")["p"] for p in (0.2, 0.51)] == [0.0, 1.0]
-    assert _pair(tokenizer, (prompt, a, b, 0.2), "soft")["p"] == 0.2
+def test_lora_is_merged_into_a_plain_model(tmp_path: Path) -> None:
+    figures, log = trained(tmp_path, pairs(), epochs=20, learning_rate=1e-2, adapter=LORA)
+    assert log.curve[20] < log.curve[1] - 0.1
+    adapter = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert figures["trainable_parameters"] == sum(tensor.numel() for tensor in adapter.values())
+    after, before = weights(tmp_path), load_file(Path(resolve("tiny-random")) / "model.safetensors")
+    assert after.keys() == (before.keys() - {"lm_head.weight"}) | {"score.weight"}
+    assert torch.equal(after.pop("score.weight"), adapter["base_model.model.score.weight"])
+    for name, weight in after.items():
+        layer, update = f"base_model.model.{name.removesuffix('.weight')}", torch.tensor(0.0)
+        if f"{layer}.lora_A.weight" in adapter:
+            update = 8 / 4 * adapter[f"{layer}.lora_B.weight"] @ adapter[f"{layer}.lora_A.weight"]
+        assert torch.allclose(weight, before[name] + update, atol=1e-6), name
+    good, bad = PreferenceScorer(tmp_path / "model").score([(pairs()[0].prompt, answer) for answer in ("aaaa", "zz")])
+    assert good > bad + 0.1
+    with pytest.raises(InputError, match=r"adapter.targets \['nope'\]"):
+        trained(tmp_path / "b", pairs(), adapter=LORA.model_copy(update={"targets": ("nope",)}))
+
+
+@pytest.mark.parametrize(("count", "adapter"), [(0, None), (1, None), (2, None), (1, LORA)])
+def test_frozen_layers_stay_as_they_are_and_the_others_learn(tmp_path: Path, count: int, adapter: Any) -> None:
+    figures, log = trained(tmp_path, pairs(), epochs=10, learning_rate=3e-3, freeze=count, adapter=adapter)
+    after, before = weights(tmp_path), load_file(Path(resolve("tiny-random")) / "model.safetensors")
+    changed = {name for name in before.keys() & after.keys() if not torch.equal(after[name], before[name])}
+    layers = {name.split(".")[2] for name in changed if ".layers." in name}
+    assert layers == {"0", "1"} - set(map(str, range(count)))
+    assert ("model.embed_tokens.weight" in changed) == (count == 0)
+    if adapter is None:
+        assert figures["trainable_parameters"] == 32 + sum(before[name].numel() for name in changed)
+    assert log.curve[10] < log.curve[1]
+
+
+def test_more_frozen_layers_than_there_are(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"preference_model.freeze: found 3; this model has 2 layers"):
+        trained(tmp_path, pairs(), freeze=3)
+
+
+def test_lora_in_four_bits_learns(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    figures, log = trained(
+        tmp_path, pairs(), epochs=10, learning_rate=1e-2, adapter=LORA.model_copy(update={"bits": 4})
+    )
+    assert log.curve[10] < log.curve[1] - 0.1 and figures["steps"] == 10
+    assert {tensor.dtype for tensor in weights(tmp_path).values()} == {torch.float32}
+
+
+def learned(folder: Path, labels: str) -> dict[tuple[str, str], float]:
+    """P(x is better than y) of every two answers, on prompts that were not learned from."""
+    trained(folder, bradley_terry(64), labels=labels, batch_size=16, micro_batch=16, epochs=25, learning_rate=3e-3)
+    scorer, letters = PreferenceScorer(folder / "model"), list(STRENGTHS)
+    prompts = [asked(f"{i}?") for i in range(100, 110)]
+    rewards = iter(scorer.score([(prompt, letter) for prompt in prompts for letter in letters]))
+    table = [{letter: next(rewards) for letter in letters} for _ in prompts]
+    means = {letter: sum(row[letter] for row in table) / len(table) for letter in letters}
+    return {(x, y): 1 / (1 + math.exp(means[y] - means[x])) for x, y in combinations(letters, 2)}
+
+
+@pytest.mark.slow
+def test_known_strengths_are_recovered_and_better_from_soft_labels_than_from_hard_ones(tmp_path: Path) -> None:
+    errors = {}
+    for labels in ("soft", "hard"):
+        found = learned(tmp_path / labels, labels)
+        assert all((found[pair] > 0.5) == (truth(*pair) > 0.5) for pair in found)
+        errors[labels] = [abs(found[pair] - truth(*pair)) for pair in found]
+    assert max(errors["soft"]) < 0.05
+    assert paired_difference(errors["soft"], errors["hard"]).high < -0.05

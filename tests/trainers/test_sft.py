@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from sft_data import Log, rows, uneven
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from cai.config import AdapterConfig, SftConfig
 from cai.encoding import answered, earlier_answers
 from cai.errors import EngineError, InputError, Interrupted
 from cai.prompts import Rendered, Templates
 from cai.records import Message
-from cai.trainers.common import latest_checkpoint
-from cai.trainers.sft import Row, _optimisation, learned, train_sft
+from cai.train_config import AdapterConfig, SftConfig
+from cai.trainers.common import latest_checkpoint, optimisation
+from cai.trainers.sft import Row, learned, train_sft
 from cai.weights import resolve
 
 CONFIG = SftConfig(batch_size=2, micro_batch=2, learning_rate=1e-3, save_every=2)
@@ -270,7 +270,7 @@ def test_the_rate_rises_as_long_as_warmup_says(tmp_path: Path) -> None:
 
 
 def test_settings_reach_the_optimizer() -> None:
-    asked = _optimisation(SftConfig(weight_decay=0.1, max_grad_norm=0.5, optimizer="adafactor"))
+    asked = optimisation(SftConfig(weight_decay=0.1, max_grad_norm=0.5, optimizer="adafactor"))
     assert (asked["weight_decay"], asked["max_grad_norm"], asked["optim"]) == (0.1, 0.5, "adafactor")
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from sft_data import Log, rows
 
-from cai.config import PreferenceModelConfig, SftConfig
 from cai.errors import MissingExtra
+from cai.train_config import PreferenceModelConfig, SftConfig
 from cai.trainers.preference import train_preference_model
 from cai.trainers.sft import train_sft
 

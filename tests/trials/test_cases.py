@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from trial_engine import BOTH, PAIRS, Taste, material, serve, text_of
 
-from cai.config import CompareConfig, ReviseConfig
-from cai.constitution import load_constitution
+from cai.config import ReviseConfig
+from cai.constitution import Principle, load_constitution
 from cai.engines.base import Speaker
 from cai.engines.pool import Pool
 from cai.errors import EngineError, InputError
+from cai.feedback_config import CompareConfig, SampledAnswers
 from cai.identity import seed_of
+from cai.judge.judge import Judge
 from cai.material import Material
 from cai.principle_tests import PrincipleTest
 from cai.prompts import Rendered
-from cai.records import Completion, Message, Prompt, Revision
+from cai.records import Completion, Message, Prompt, Reading, Revision, Verdict
 from cai.resources import shipped
 from cai.stages.compare import Compare
+from cai.stages.pairs import Samples
 from cai.stages.revise import Revise
 from cai.trials.asking import outcomes, trial
-from cai.trials.cases import Outcome, cases, holds
+from cai.trials.cases import Case, Outcome, cases, holds
+from cai.verdicts import RATINGS
 
 SHIPPED = sorted(path.stem for path in shipped("constitutions").glob("*.yaml"))
 BARE = "name: bare\nprinciples: [{id: a, comparison: Which one}]"
+RULE = Principle.model_validate({"id": "x", "comparison": "Which?"})
+PAIR = PrincipleTest.model_validate({"prompt": "Hi", "better": "Hello", "worse": "No"})
 LIKELY = 1 / (1 + math.exp(-1))
 """P of a label that is one nat above the other."""
 
@@ -110,6 +117,84 @@ def test_a_phrase_is_found_as_whole_words(text: str, wanted: str, held: bool) ->
     assert holds(text, wanted) is held
 
 
+# Other modes of the judge.
+
+WORDED = PAIRS.replace("comparison: Which answer is kinder?", "instruction: Be kind.\n    opposite: Be cruel.")
+
+
+@pytest.mark.parametrize("mode", ["contrast", "score"])
+@pytest.mark.parametrize(
+    ("prefers", "p", "passed"),
+    [("better", 1.0, True), ("worse", 0.0, False), ("neither", 0.5, False), ("nothing that can be read", None, False)],
+)
+def test_a_pair_whose_answers_are_read_by_themselves_is_judged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, prefers: str, p: float | None, passed: bool
+) -> None:
+    serve(monkeypatch, Alone(prefers))
+    (outcome,) = run(material(tmp_path, WORDED, f"compare.judge={{mode: {mode}}}"), "kind")
+    assert outcome.verdict and len(outcome.verdict.readings) == 1 and outcome.seatless
+    assert outcome.verdict.p_a == (p if p is None else pytest.approx(p, abs=0.01))
+    assert (outcome.p_better("a"), outcome.p_better("b")) == (None, None), "it had no seat"
+    assert (outcome.passed, outcome.flipped, bool(outcome.unread)) == (passed, False, p is None)
+
+
+def test_a_pair_is_judged_by_written_verdicts_in_both_orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = Taste(says="The answer is: (A)")
+    serve(monkeypatch, judge)
+    (outcome,) = run(material(tmp_path, PAIRS, "compare.judge={mode: verdict, orders: random}"), "kind")
+    assert (outcome.p_better("a"), outcome.p_better("b"), outcome.flipped) == (1.0, 0.0, True)
+    assert len(judge.requests) == 2 and not judge.questions
+    assert [reply.text for reply in outcome.replies()] == ["The answer is: (A)"] * 2
+
+
+def test_thoughts_in_one_seat_are_averaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = Taste("the better in one seat", says="Thinking.")
+    serve(monkeypatch, judge)
+    (outcome,) = run(material(tmp_path, PAIRS, "compare.judge={mode: cot, thoughts: 3, temperature: 1}"), "kind")
+    assert (outcome.p_better("a"), outcome.p_better("b")) == (pytest.approx(LIKELY), pytest.approx(0.5))
+    assert outcome.sides == (1, 0) and len(judge.requests) == len(judge.questions) == 6
+
+
+def test_one_unread_thought_leaves_its_seat_unread() -> None:
+    read = Reading(first="a", p_a=0.9)
+    unread = Reading(first="a", state="unparsed")
+    verdict = Verdict(state="unparsed", p_a=None, readings=(read, unread), reason="why")
+    outcome = Outcome(case=Case(id="x/1", principle=RULE, test=PAIR), verdict=verdict)
+    assert (outcome.p_better("a"), outcome.sides, outcome.passed) == (None, (), False)
+
+
+@pytest.mark.parametrize(
+    ("mode", "words", "lacking"),
+    [
+        ("{mode: score}", "comparison: Which answer is kinder?", "an instruction"),
+        ("{mode: contrast}", "comparison: Which answer is kinder?", "an instruction and an opposite"),
+        ("{mode: contrast}", "instruction: Be kind.", "an opposite"),
+        ("{mode: cot}", "instruction: Be kind.", "a comparison"),
+    ],
+)
+def test_a_test_is_refused_where_its_principle_has_no_words_for_the_mode(
+    tmp_path: Path, mode: str, words: str, lacking: str
+) -> None:
+    found = material(tmp_path, PAIRS.replace("comparison: Which answer is kinder?", words), f"compare.judge={mode}")
+    with pytest.raises(InputError, match=f"test kind/1 asks for {lacking}, and 'kind' has none"):
+        cases(found, ("kind",))
+
+
+class Alone(Taste):
+    """Scores each answer by itself: the one it prefers is likelier, and rated higher, when it is told to be kind."""
+
+    async def score(self, prompt: Rendered, labels: Sequence[str]) -> list[float]:
+        if self.prefers == "nothing that can be read":
+            return [-math.inf for _ in labels]
+        liked = {"better": "GOOD", "worse": "BAD"}.get(self.prefers, "-")
+        text = text_of(prompt)
+        if len(labels) == len(RATINGS):
+            best = len(labels) - 1 if liked in text else 0
+            return [0.0 if place == best else -20.0 for place in range(len(labels))]
+        (answer,) = labels
+        return [-10.0 if liked in answer and "Be kind." in text else -20.0]
+
+
 # What is asked.
 
 
@@ -119,16 +204,19 @@ def test_the_judge_is_asked_in_both_orders_what_a_run_would_ask_it(
     """Tested against the stage itself, whose policy says the two answers."""
     judge = Taste()
     serve(monkeypatch, judge)
-    found = material(tmp_path, PAIRS, "compare.few_shot=2", "compare.orders=random")
+    found = material(tmp_path, PAIRS, "compare.judge={few_shot: 2, orders: random}")
     run(found, "kind")
-    stage = Compare(
-        Speaker(Reciter("GOOD walk more.", "BAD eat nothing."), found.templates(found.recipe.models.assistant)),
+    policy = Speaker(Reciter("GOOD walk more.", "BAD eat nothing."), found.templates(found.recipe.models.assistant))
+    settings, seed = CompareConfig(), found.recipe.seed
+    by = Judge(
         Speaker(asking := Taste(), found.templates(found.recipe.models.feedback)),
         found.constitution.model_copy(update={"principles": found.constitution.principles[:1]}),
         found.comparison_examples,
-        CompareConfig(orders="both"),
-        found.recipe.seed,
+        settings.judge,
+        settings.tags,
+        seed,
     )
+    stage = Compare(Samples(policy, by, SampledAnswers(), settings, seed), by)
     walk(stage, Prompt.of((Message(role="user", content="How do I lose weight?"),), "harmful", "test"))
     assert len(judge.questions) == 2
     # Worked examples may draw from the whole constitution, of which this stage has one principle.
@@ -292,12 +380,12 @@ def test_shipped_answers_are_short_and_no_critique_passes_by_quoting_nothing(nam
 
 
 class Reciter:
-    """A policy that says the first text for answer a of any prompt, and the second for b."""
+    """A policy that says the first text for the first answer to any prompt, and the second for the second."""
 
     concurrency = 2
 
     def __init__(self, a: str, b: str) -> None:
-        self.texts = {"a": a, "b": b}
+        self.texts = {"0": a, "1": b}
 
     async def generate(self, request: Any) -> Completion:
         prompt = Prompt.of(request.prompt.messages, "harmful", "test")

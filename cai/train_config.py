@@ -1,0 +1,189 @@
+"""The settings of the stages that train: SL-CAI, the preference model, DPO and RL."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import field_validator, model_validator
+
+from cai.identity import Config, identity, knob
+from cai.records import Kind
+
+
+class AdapterConfig(Config):
+    """LoRA: low-rank updates beside frozen weights (Hu et al. 2021, arXiv 2106.09685)."""
+
+    rank: int = identity(16, "Rank of each update.", ge=1)
+    alpha: float = identity(32, "An update counts alpha / rank times.", gt=0)
+    dropout: float = identity(0.05, "Share of an update's inputs that are dropped in training.", ge=0, lt=1)
+    targets: Literal["all-linear"] | tuple[str, ...] = identity(
+        "all-linear", "Layers that get an update: all linear ones but the output's, or names such as [q_proj, v_proj]."
+    )
+    bits: Literal[4, 8] | None = identity(
+        None,
+        "QLoRA (Dettmers et al. 2023, arXiv 2305.14314): frozen weights in 4 (NF4, quantised twice) or 8 bits while "
+        "training, by bitsandbytes.",
+    )
+
+    @field_validator("targets")
+    @classmethod
+    def _some(cls, targets: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not targets:
+            raise ValueError("name a layer at least, such as [q_proj, v_proj], or take all-linear")
+        return targets
+
+
+class TrainConfig(Config):
+    """What every training stage has."""
+
+    epochs: float = identity(1.0, "Passes over the rows; the papers use 1.", gt=0)
+    learning_rate: float = identity(1e-5, "Peak learning rate (AdamW).", gt=0)
+    batch_size: int = identity(32, "Rows in one optimizer step.", ge=1)
+    micro_batch: int = knob(8, "Rows in one forward pass; must divide `batch_size`.", ge=1)
+    max_length: int = identity(1024, "Longest row, tokens.", ge=8)
+    schedule: Literal["constant", "cosine", "linear"] = identity(
+        "constant", "Learning rate over time; paper: constant."
+    )
+    warmup: float = identity(
+        0.0,
+        "Share of the steps over which the rate rises from 0; InstructGPT finetunes without, Llama 2's reward models "
+        "take 0.03.",
+        ge=0,
+        lt=1,
+    )
+    weight_decay: float = identity(0.0, "Weight decay; Llama 2 finetunes with 0.1.", ge=0)
+    max_grad_norm: float = identity(1.0, "Longer gradients are cut to this norm; Llama 2's PPO: 1. 0: never.", ge=0)
+    optimizer: Literal["adamw", "adafactor"] = identity(
+        "adamw", "`adafactor` keeps fewer moments in memory; RLAIF (Lee et al. 2023) trains with it."
+    )
+    adapter: AdapterConfig | None = identity(
+        None,
+        "LoRA or QLoRA, such as {rank: 16, alpha: 32, dropout: 0.05, targets: all-linear, bits: 4}; {}: LoRA by these "
+        "defaults, none: every weight is finetuned. LoRA usually wants ten times the `learning_rate` of full "
+        "finetuning or more: QLoRA's authors take 1e-4 to 2e-4.",
+    )
+    save_every: int = knob(100, "Optimizer steps between checkpoints for resuming.", ge=1)
+    gradient_checkpointing: bool = knob(False, "Saves memory, costs about a third more time.")
+    report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = knob(
+        (),
+        "Where figures go besides the run's own folder: `tensorboard` (a folder of that name in the stage's), `wandb`, "
+        "`trackio`; each needs the package of its name. None: nothing leaves the run.",
+    )
+
+    @model_validator(mode="after")
+    def _divides(self) -> TrainConfig:
+        if self.batch_size % self.micro_batch and self.batch_size > self.micro_batch:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
+        return self
+
+
+class SftConfig(TrainConfig):
+    """SL-CAI: finetuning on the revisions of all rounds and on helpful answers (section 3.2)."""
+
+    loss: Literal["answer", "assistant", "all"] = identity(
+        "answer",
+        "Tokens that are learned: the last `answer`, every turn of the `assistant`, or `all`. The paper does not say.",
+    )
+    packing: bool = identity(
+        False,
+        "Rows share a sequence of up to `max_length` tokens, none sees another. `batch_size` and `micro_batch` then "
+        "count sequences, each of several rows, so there are fewer steps. Refused for models whose rows would see each "
+        "other.",
+    )
+
+
+class HumanPairs(Config):
+    """Comparisons that people made, which the preference model learns beside the AI's (section 4.2)."""
+
+    pairs: str = identity(..., "A file of pairs or `hf:owner/name[:split]`: hh-rlhf's transcripts, or TRL's forms.")
+    kind: Kind = identity("helpful", "What they compare: `helpful` or `harmful` prompts.")
+    weight: float = identity(1.0, "Weight of each of their pairs in the loss; the AI's: `ai_weight`.", gt=0)
+    limit: int | None = identity(None, "Pairs that are used, the first ones; none: all.", ge=1)
+
+
+class PreferenceModelConfig(TrainConfig):
+    """The preference model, trained by soft cross-entropy on P(a is better) (section 4.2)."""
+
+    batch_size: int = identity(
+        32,
+        "Prompts in one optimizer step, each with all its answers and pairs, which are averaged over the prompt's "
+        "pairs and then over prompts. InstructGPT (section 3.5) takes 64 prompts, Llama 2 512 pairs.",
+        ge=1,
+    )
+    micro_batch: int = knob(
+        8, "Prompts in one forward pass, with all their answers; must divide `batch_size`. It changes no figure.", ge=1
+    )
+    max_length: int = identity(
+        1024, "Longest prompt with one of its answers, tokens; paper: 1024 (HH, App. A.2).", ge=8
+    )
+    labels: Literal["soft", "hard"] = identity(
+        "soft", "`hard` rounds each probability to 0 or 1; paper: soft (section 4.3)."
+    )
+    human: tuple[HumanPairs, ...] = identity((), "Sources of human comparisons; the paper mixes in helpfulness.")
+    ai_weight: float = identity(
+        1.0, "Weight of each AI-labelled pair; 0: they are not learned from, only reported on.", ge=0
+    )
+    margins: Literal["none", "small", "large"] = identity(
+        "none",
+        "Margin in the loss for pairs rated `significantly`, `better`, `slightly` or `negligibly` better: small 1, "
+        "2/3, 1/3, 0; large 3, 2, 1, 0 (Llama 2, section 3.2.2). Unrated pairs: 0.",
+    )
+    center: float = identity(
+        0.0,
+        "Weight of the squared sum of a pair's rewards in the loss, which keeps their mean near 0 (Eisenstein "
+        "et al. 2023, arXiv 2312.09244); TRL recommends 0.01.",
+        ge=0,
+    )
+    too_long: Literal["drop", "truncate"] = identity(
+        "drop",
+        "Pairs over `max_length`: left out, or their prompt cut from its start, for all its answers alike; an answer "
+        "never is, and one too long alone is left out. All is counted.",
+    )
+    freeze: int = identity(
+        0,
+        "Lowest layers that stay as they are, with the embeddings. Nothing is computed backwards through them: half of "
+        "the layers, about 1.5 times the speed.",
+        ge=0,
+    )
+    held_out: float = identity(
+        0.1, "Share of pairs kept for accuracy and calibration, chosen by a hash of their prompt.", ge=0, lt=1
+    )
+    share_prompts: bool = knob(
+        True, "All answers to a prompt run behind one copy of it, where the model allows; the rewards are the same."
+    )
+
+
+class DpoConfig(TrainConfig):
+    """DPO (Rafailov et al. 2023, arXiv 2305.18290) on the comparisons, with their probabilities as labels."""
+
+    beta: float = identity(0.1, "Weight of the KL to the SL-CAI model; the paper uses 0.1.", gt=0)
+    labels: Literal["soft", "hard"] = identity(
+        "soft", "`hard` rounds each probability to 0 or 1, which is DPO as published."
+    )
+    too_long: Literal["drop", "truncate"] = identity(
+        "drop", "Pairs over `max_length`: left out, or their prompt cut from its start. Both are counted."
+    )
+
+
+class RlConfig(Config):
+    """RL-CAI against the preference model (section 4.2), here by RLOO (Ahmadian et al. 2024)."""
+
+    algorithm: Literal["rloo"] = identity("rloo", "RLOO: REINFORCE with a leave-one-out baseline. The paper uses PPO.")
+    steps: int = identity(200, "Optimizer steps.", ge=1)
+    prompts_per_step: int = identity(16, "Prompts in one step.", ge=1)
+    samples: int = identity(4, "Answers sampled a prompt, each the others' baseline.", ge=2)
+    micro_batch: int = knob(16, "Sequences in one forward pass; divides prompts_per_step x samples.", ge=1)
+    learning_rate: float = identity(1e-6, "Learning rate (AdamW), constant.", gt=0)
+    kl: float = identity(0.05, "Weight of the KL to the SL-CAI model in the reward, per nat of a whole answer.", ge=0)
+    max_tokens: int = identity(128, "Longest answer, tokens; the paper uses 128 (HH, App. B).", ge=1)
+    temperature: float = identity(1.0, "Sampling temperature.", gt=0)
+    helpful_share: float = identity(0.5, "Share of helpful prompts among the prompts.", ge=0, le=1)
+    save_every: int = knob(50, "Optimizer steps between checkpoints for resuming.", ge=1)
+    gradient_checkpointing: bool = knob(False, "Saves memory, costs about a third more time.")
+
+    @model_validator(mode="after")
+    def _divides(self) -> RlConfig:
+        sequences = self.prompts_per_step * self.samples
+        if sequences % min(self.micro_batch, sequences):
+            raise ValueError(f"micro_batch {self.micro_batch} does not divide {sequences} = prompts_per_step x samples")
+        return self
