@@ -38,6 +38,7 @@ def findings(material: Material, steps: Mapping[str, Step]) -> Findings:
         ablated=records("ablate", Revision),
         ablated_scores=[score for score in scores if score.variant],
         distilled=records("distill", Distilled),
+        preflight=steps["compare"].folder.summary.get("preflight"),
     )
 
 

@@ -22,8 +22,9 @@ RATINGS = tuple(f" {rating}/10" for rating in range(1, 11))
 
 _CERTAIN = 1e-6
 _NAMED = r"(?i:option |answer |response )?[\[(*]*([AB])\b(?!\W*(?:or|and|nor)\b)"
+_NO_ARTICLE = r"(?!(?<=A) (?!because\b|since\b|as\b)[a-z])"
 _VERDICTS = re.compile(
-    rf"(?i:\b(?:answer|verdict|choice|decision|preference)\W*(?:\bis\b|:)\W*){_NAMED}"
+    rf"(?i:\b(?:answer|verdict|choice|decision|preference)\W*(?:\bis\b|:)\W*){_NAMED}{_NO_ARTICLE}"
     rf"|(?i:\bI(?:'d| would)? (?:choose|prefer|pick|select) ){_NAMED}"
     rf"|(?<!or )(?<!or \(){_NAMED}[\])*]* (?i:is (?:the |clearly |much )*(?:better|best))\b"
     rf"|^\W*{_NAMED}\W*$",

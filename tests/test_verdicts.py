@@ -239,6 +239,7 @@ def test_a_written_verdict_is_read(text: str, label: str | None) -> None:
         "A tie.",
         "The answer is a tie.",
         "A good answer says why.",
+        "The answer is: A more careful reply would say why.",
         "The answer is: (C)",
         "The answer is: (AB)",
     ],
@@ -252,6 +253,7 @@ def test_a_text_that_only_mentions_labels_is_no_verdict(text: str) -> None:
     [
         ("The answer is: (A)\nOn reflection the answer is: (B)", "B"),
         ("(A) is better at first sight. But (B) is better.", "B"),
+        ("The answer is A because it is kind.", "A"),
         ("Answer A is better than answer B.", "A"),
         ("I prefer (A). The answer is: (A)", "A"),
         ("(A)\n\nWait.\n\n(B)", "B"),
@@ -337,8 +339,16 @@ def test_softening_divides_the_log_odds(p: float, temperature: float) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.01, 1.0, 100.0])
-def test_softening_leaves_ties_and_certainty_alone(temperature: float) -> None:
-    assert [softened(p, temperature) for p in (0.0, 0.5, 1.0)] == [0.0, 0.5, 1.0]
+def test_softening_leaves_ties_alone(temperature: float) -> None:
+    assert softened(0.5, temperature) == 0.5
+
+
+def test_a_written_verdict_can_be_softened_too() -> None:
+    """Certain for what it says, it is taken for one in a million less."""
+    assert (softened(0.0, 1), softened(1.0, 1)) == (0.0, 1.0)
+    odds = math.log((1 - 1e-6) / 1e-6) / 10
+    assert softened(1.0, 10) == pytest.approx(1 / (1 + math.exp(-odds)))
+    assert softened(0.0, 10) == pytest.approx(1 - softened(1.0, 10))
 
 
 def test_settling_by_hand_softens_then_clamps_then_smooths() -> None:

@@ -67,7 +67,7 @@ class Findings:
 
     `revisions` and `round_scores` hold all rounds of the run's own chains, `ablated` and `ablated_scores` those of the
     chains of stage `ablate`; `curves` the logged rows of each stage that trains, `dropped` what was left out and why.
-    `date` is the run's; none: today.
+    `preflight` is what DONE of `compare` says of the judge; `date` is the run's; none: today.
     """
 
     recipe: Recipe
@@ -84,6 +84,7 @@ class Findings:
     ablated: Sequence[Revision] = ()
     ablated_scores: Sequence[RoundScore] = ()
     distilled: Sequence[Distilled] = ()
+    preflight: Mapping[str, Any] | None = None
     date: datetime.date | None = None
 
 
@@ -125,7 +126,7 @@ def _view(findings: Findings) -> dict[str, Any]:
         "headings": HEADINGS,
         "sentences": summary_sentences(findings),
         "caveats": caveats(findings.recipe, findings.judge_model, findings.judge_parameters),
-        "facts": judge_facts(findings.comparisons),
+        "facts": judge_facts(findings.comparisons, findings.preflight),
         "plots": _plots(findings, rows, changed, resamples),
         "ablated": [sentence for contrast in changed for sentence in said(contrast, resamples)],
         "distilled": distill_facts(findings.distilled, findings.recipe.select, resamples),
@@ -160,8 +161,9 @@ def _plots(
     findings: Findings, rows: Sequence[TableRow], changed: Sequence[Contrast], resamples: int
 ) -> dict[str, list[plots.Plot]]:
     rounds = findings.recipe.revise.rounds
+    asked = [plots.labels] if findings.recipe.compare.certain else [plots.seats, plots.labels]
     return {
-        "judge": [plots.seats(findings.comparisons), plots.labels(findings.comparisons)],
+        "judge": [figure(findings.comparisons) for figure in asked],
         "rounds": [plots.by_round(carried(findings.revisions, findings.round_scores, rounds), resamples)],
         "ablated": [draw(contrast, resamples) for contrast in changed],
         "training": _curves(findings),

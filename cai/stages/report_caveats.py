@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cai.config import Recipe
 from cai.records import Comparison
@@ -40,8 +41,8 @@ def caveats(recipe: Recipe, judge_model: str, judge_parameters: int | None) -> l
     return [*_made_up(recipe), labels, _SCORE, _RULES, _kl(recipe), _ONE_RUN]
 
 
-def judge_facts(comparisons: Sequence[Comparison]) -> list[Fact]:
-    """This run's judge, measured on its own verdicts."""
+def judge_facts(comparisons: Sequence[Comparison], preflight: Mapping[str, Any] | None = None) -> list[Fact]:
+    """This run's judge, measured on its own verdicts, and on labelled pairs where it was (`preflight`, of DONE)."""
     found = audit(comparisons)
     states = [*_STATES, *sorted(found.states.keys() - set(_STATES))]
     counts = ", ".join(f"{found.states.get(state, 0)} {state}" for state in states)
@@ -50,7 +51,22 @@ def judge_facts(comparisons: Sequence[Comparison]) -> list[Fact]:
         Fact("Comparisons", counts, "only parsed ones train the preference model"),
         *([_NO_SEAT] if seatless else _seat_facts(found)),
         Fact("Decidedness", _number(found.decided), "0.00: every pair is a tie; 1.00: every verdict is certain"),
+        *([_measured_first(preflight)] if preflight else []),
     ]
+
+
+def _measured_first(told: Mapping[str, Any]) -> Fact:
+    """What came of the labelled pairs that it was asked about before it labelled any of this run's."""
+    if told["accuracy"] is None:
+        return Fact(
+            "Right on labelled pairs", "not measured", f"asked about {told['asked']} of them first; {told['chance']}"
+        )
+    low, high = told["interval"]
+    value = f"{100 * told['accuracy']:.0f} % ({100 * low:.0f} to {100 * high:.0f}) of {told['n']} pairs"
+    longer = told["baselines"]["longer"]["accuracy"]
+    return Fact(
+        "Right on labelled pairs", value, f"asked first; {told['chance']}. “Pick the longer” has {100 * longer:.0f} %"
+    )
 
 
 def parameters_text(parameters: int | None) -> str:
@@ -99,7 +115,7 @@ def _judge(model: str, parameters: int | None) -> Caveat:
         reason = "A judge that is too small gives labels that are noise. What is known of it here is measured below."
         return Caveat(f"How large the judge, {model}, is isn't known.", reason)
     if parameters >= SMALL_JUDGE:
-        reason = "Size alone doesn't make it right. Below is how it judged; whether people would agree was not asked."
+        reason = "Size alone doesn't make it right. Below is how it judged."
         return Caveat(f"The judge, {model}, has {size}.", reason)
     reason = (
         f"It has {size}. Measured elsewhere, on 150 rows of a harmlessness comparison set, SmolLM2-135M says “A” 93 % "

@@ -74,3 +74,10 @@ def test_a_question_holds_every_label_but_for_an_end_that_all_have(prompt: list[
 )
 def test_how_much_sequences_begin_alike(sequences: list[list[int]], count: int) -> None:
     assert shared(sequences) == count
+
+
+def test_a_rating_is_not_taken_for_the_one_that_it_begins() -> None:
+    """Of "1/10" and "10/10" the "/" is scored, which tells them apart; what follows it is not."""
+    whole = [[9, rating, 7, 1, 0] for rating in range(1, 10)] + [[9, 1, 0, 7, 1, 0]]
+    question = as_question([9], whole)
+    assert [list(tail) for tail in question.tails] == [[rating, 7] for rating in range(1, 10)] + [[1, 0, 7]]

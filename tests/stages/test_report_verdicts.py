@@ -14,6 +14,8 @@ from report_data import EMPTY, comparison, completion, findings, judged
 from cai.config import Recipe
 from cai.constitution import Constitution
 from cai.feedback_config import CalibrationConfig, CompareConfig
+from cai.judge_figures import figures
+from cai.judged import Judged
 from cai.records import Comparison, Reading, Verdict
 from cai.stages.plots import seats
 from cai.stages.report import write_report
@@ -141,7 +143,7 @@ def test_answers_read_by_themselves_have_no_seat(tmp_path: Path) -> None:
     assert "Principle kind Be kind. Be cruel. Verdict" in text
     assert "Principle log p of a under" in text and "kind -10.0000 -12.0000 -9.0000 -9.5000 0.818" in text
     assert "Shown first" not in text
-    assert "under the principle\u2019s instruction and against it" in text
+    assert "of each answer by itself under the principle\u2019s instruction and against it." in text
 
 
 def test_a_refusal_to_compare_is_shown_with_what_was_said(tmp_path: Path) -> None:
@@ -182,6 +184,19 @@ def test_a_judge_without_seats_is_not_measured_by_them() -> None:
         "Decidedness": "0.60",
     }
     assert seats([one]).svg == "" and "none had a seat" in seats([one]).caption
+
+
+def test_a_judge_that_was_measured_on_labelled_pairs_is_said_to_be_as_good_as_it_was() -> None:
+    pairs = [
+        Judged(str(n), combined([thought("a", "", 3.0), thought("b", "", -3.0)], CalibrationConfig()), better, (9, 5))
+        for n, better in enumerate(("a", "a", "a", "b"))
+    ]
+    told = {fact.name: fact for fact in judge_facts([], figures(pairs).as_json())}["Right on labelled pairs"]
+    assert told.value == "75 % (30 to 95) of 4 pairs"
+    assert told.meaning == "asked first; no better than chance. “Pick the longer” has 75 %"
+    nothing = {fact.name: fact for fact in judge_facts([], figures([]).as_json())}["Right on labelled pairs"]
+    assert nothing.value == "not measured"
+    assert "Right on labelled pairs" not in {fact.name for fact in judge_facts([])}
 
 
 def test_thoughts_in_one_seating_count_as_one() -> None:

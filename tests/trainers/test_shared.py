@@ -12,6 +12,8 @@ from transformers import (
     AutoTokenizer,
     BloomConfig,
     BloomForSequenceClassification,
+    Gemma3TextConfig,
+    Gemma3TextForSequenceClassification,
     GPT2Config,
     GPT2ForSequenceClassification,
     JambaConfig,
@@ -128,12 +130,18 @@ LAYERS: dict[str, Any] = {
     "num_key_value_heads": 2,
     "intermediate_size": 64,
 }
+GEMMA: dict[str, Any] = {
+    "layer_types": ["sliding_attention", "full_attention"],
+    "sliding_window": 100,
+    "head_dim": 8,
+    "eos_token_id": END,
+}
 JAMBA: dict[str, Any] = {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False, "num_experts": 1}
 
 KINDS: dict[str, Any] = {
     "absolute positions": lambda: GPT2ForSequenceClassification(GPT2Config(**SIZES, n_layer=2, n_head=4)),
     "full attention": lambda: Qwen2ForSequenceClassification(Qwen2Config(**SIZES, **LAYERS)),
-    "window in some layers": lambda: Gemma3ForSequenceClassification(Gemma3TextConfig(**SIZES, **LAYERS, **GEMMA)),
+    "windows here and there": lambda: Gemma3TextForSequenceClassification(Gemma3TextConfig(**SIZES, **LAYERS, **GEMMA)),
     "window": lambda: MistralForSequenceClassification(MistralConfig(**SIZES, **LAYERS, sliding_window=100)),
     "ALiBi": lambda: BloomForSequenceClassification(BloomConfig(**SIZES, n_layer=2, n_head=4)),
     "state space": lambda: JambaForSequenceClassification(JambaConfig(**SIZES, **LAYERS, **JAMBA)),
@@ -148,6 +156,8 @@ KINDS: dict[str, Any] = {
         ("window", None, None),
         ("window", 101, None),
         ("window", 100, 32),
+        ("windows here and there", 101, None),
+        ("windows here and there", 100, 32),
         ("ALiBi", None, None),
         ("state space", None, None),
     ],
