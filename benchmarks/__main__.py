@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-NAMES = ("overhead", "memory", "http_calls", "prefix_reuse", "judging", "chains", "sft")
+NAMES = ("overhead", "memory", "http_calls", "prefix_reuse", "judging", "chains", "sft", "preference")
 RESULTS = Path(__file__).with_name("results.json")
 
 

@@ -24,6 +24,7 @@ from cai.stages.distill import Distill
 from cai.stages.evaluate import Evaluate, ScoreRounds
 from cai.stages.respond import Respond
 from cai.stages.revise import Revise
+from cai.store import write_json
 from cai.walk import walk
 
 MODELS = {"SL-CAI": "sft", "DPO": "dpo", "RL-CAI": "rl"}
@@ -114,15 +115,26 @@ def _compare(job: Job) -> dict[str, Any]:
 def _preference_model(job: Job) -> dict[str, Any]:
     with needing("train"):
         from cai.trainers.preference import train_preference_model
-        from cai.trainers.scorer import PreferenceScorer
     config, start = job.material.recipe.preference_model, job.checkpoint("sft").model
     comparisons = job.records("compare", Comparison)
     learned, held_out = split_held_out(_groups(job, comparisons), config.held_out)
     with job.training() as watch:
         seed = seed_of(job.seed, "preference_model")
         figures = train_preference_model(learned, start, job.folder.path, config, seed, watch)
-    told = evaluate_preference(PreferenceScorer(job.folder.path / "model"), held_out) if held_out else {}
-    return {**figures, "not_parsed": _not_parsed(comparisons), "held_out": told}
+    return {**figures, "not_parsed": _not_parsed(comparisons), "held_out": _held_out(job, held_out)}
+
+
+def _held_out(job: Job, groups: list[Group]) -> dict[str, Any]:
+    """What pairs that it did not learn from say of the model; every pair's scores go to held_out.json."""
+    if not groups:
+        return {}
+    with needing("train"):
+        from cai.trainers.scorer import PreferenceScorer
+    scorer = PreferenceScorer(job.folder.path / "model")
+    told = evaluate_preference(scorer, groups)
+    scorer.close()
+    write_json(job.folder.path / "held_out.json", {"pairs": told.pop("pairs")})
+    return told
 
 
 def _groups(job: Job, comparisons: list[Comparison]) -> list[Group]:

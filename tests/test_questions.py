@@ -284,7 +284,7 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: py
         ("p.csv", b"id,prompt\n1,\n", ":2: the prompt is empty"),
         ("p.csv", b'id,prompt\n1,a\n2,"b\n3,c\n', ":3: not valid CSV (unexpected end of data)"),
         ("p.jsonl.gz", b"not gzip", ": cannot be read (Not a gzipped file"),
-        ("p.jsonl.gz", gzip.compress(b'{"prompt": "a"}\n')[:-9], ": cannot be read ("),
+        ("p.jsonl.gz", gzip.compress(b'{"prompt": "a"}\n', mtime=0)[:-9], ": cannot be read ("),
         ("p.md", b"one\n", ": cannot tell its format; expected .txt, .jsonl, .csv, .parquet"),
         ("p", b"one\n", ": cannot tell its format"),
     ],
@@ -489,7 +489,7 @@ def test_prompts_from_the_disk_are_those_that_were_held(
         pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table({"prompt": texts}), path)
     else:
         data = "".join(f"{line}\n" for line in lines[form.removesuffix(".gz")]).encode()
-        path.write_bytes(gzip.compress(data) if form.endswith(".gz") else data)
+        path.write_bytes(gzip.compress(data, mtime=0) if form.endswith(".gz") else data)
     first = 2 if form == ".csv" else 1
     place = ": row " if form in (".parquet", "hf:o/n") else ":"
     expected = plainly(rows, "helpful", [f"{spec}{place}{first + index}" for index in range(50)])

@@ -120,7 +120,7 @@ def _trainer(data: Dataset, tokenizer: Any, start: str, folder: Path, config: Dp
         precompute_ref_batch_size=config.micro_batch,
         model_init_kwargs=frozen(adapter) if adapter else {"dtype": "float32"},
     )
-    with named(adapter):
+    with named(adapter, "dpo"):
         trainer = SoftDpoTrainer(
             model=resolve(start),
             args=args,

@@ -36,14 +36,14 @@ def lora(config: AdapterConfig) -> LoraConfig:
 
 
 @contextmanager
-def named(config: AdapterConfig | None) -> Iterator[None]:
+def named(config: AdapterConfig | None, stage: str) -> Iterator[None]:
     """Around laying it beside a model. Raises InputError where the model has no such layers."""
     try:
         yield
     except ValueError as error:
         if config is None or isinstance(config.targets, str):
             raise
-        raise InputError(f"sft.adapter.targets {list(config.targets)}: {first_line(error)}") from None
+        raise InputError(f"{stage}.adapter.targets {list(config.targets)}: {first_line(error)}") from None
 
 
 def frozen(config: AdapterConfig) -> dict[str, Any]:

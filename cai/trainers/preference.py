@@ -75,7 +75,7 @@ def _trainer(
         center_rewards_coefficient=config.center or None,
         model_init_kwargs=frozen(adapter) if adapter else {"dtype": "float32"},
     )
-    with named(adapter):
+    with named(adapter, "preference_model"):
         trainer = PreferenceTrainer(
             model=resolve(start),
             args=args,

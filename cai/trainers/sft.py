@@ -93,7 +93,7 @@ def _trainer(data: Dataset, tokenizer: Any, start: str, folder: Path, config: Sf
         max_length=config.max_length,
         model_init_kwargs=frozen(adapter) if adapter else {"dtype": "float32"},
     )
-    with named(adapter):
+    with named(adapter, "sft"):
         trainer = kind(
             model=resolve(start),
             args=args,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cai.errors import InputError, Interrupted
 from cai.prompts import Rendered, Templates
 from cai.records import Message
+from cai.preferences import Group, Preference
 from cai.train_config import PreferenceModelConfig, RlConfig
 from cai.trainers.preference import train_preference_model
 from cai.trainers.rl import _text, mix, train_rl
@@ -63,7 +64,7 @@ def test_an_answer_is_cut_at_stop_strings_before_it_is_scored() -> None:
 
 def preference_model(folder: Path) -> str:
     """Likes answers of one letter."""
-    rows = [(prompt, "a" * 12, "z" * 12, 0.98) for prompt in prompts("bad", 8)]
+    rows = [Group(prompt, ("a" * 12, "z" * 12), (Preference(0, 1, 0.98),), "ai") for prompt in prompts("bad", 8)]
     config = PreferenceModelConfig(epochs=12, learning_rate=5e-3, batch_size=8, micro_batch=8)
     train_preference_model(rows, "tiny-random", folder, config, 0, Log())
     return str(folder / "model")

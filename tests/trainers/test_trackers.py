@@ -13,6 +13,7 @@ import pytest
 from sft_data import Log, rows
 
 from cai.errors import MissingExtra
+from cai.preferences import Group, Preference
 from cai.train_config import PreferenceModelConfig, SftConfig
 from cai.trainers.preference import train_preference_model
 from cai.trainers.sft import train_sft
@@ -43,7 +44,7 @@ def test_tensorboard_holds_the_curve_after_the_stage_is_done(tmp_path: Path) -> 
 
 def test_the_preference_model_reports_too(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    pairs = [(prompt, "aaaa", "zzzz", 0.9) for prompt, _ in rows(count=4)]
+    pairs = [Group(prompt, ("aaaa", "zzzz"), (Preference(0, 1, 0.9),), "ai") for prompt, _ in rows(count=4)]
     config = PreferenceModelConfig(**SETTINGS, report_to=("tensorboard",))
     train_preference_model(pairs, "tiny-random", tmp_path, config, 0, Log())
     assert set(scalars(tmp_path, "train/loss")) == {1, 2}
