@@ -114,7 +114,7 @@ def _flags(reply: Completion, language: str | None, found: Mapping[Flag, bool]) 
             "repetition": loops(reply.text),
             "wrong-language": wrong_language(reply.text, language),
         }
-    return tuple([flag for flag in FLAGS if found.get(flag)])
+    return tuple([flag for flag in FLAGS if found.get(flag)]) if any(found.values()) else ()
 
 
 def _is_visible(text: str) -> bool:

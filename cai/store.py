@@ -327,6 +327,4 @@ def _explanation(path: Path, error: OSError) -> StoreError:
         return StoreError(
             f"{path}: no space left on the disk; free some and run the same command again: nothing stored is lost"
         )
-    return StoreError(
-        f"{path}: cannot be written ({error.strerror}); mend that and run the same command again"
-    )
+    return StoreError(f"{path}: cannot be written ({error.strerror}); mend that and run the same command again")

@@ -63,6 +63,7 @@ class Rules(tuple[Rule, ...]):
     """Rules of which one must hold."""
 
     def __new__(cls, *rules: Rule) -> Self:
+        """In their order."""
         return super().__new__(cls, rules)
 
     @cached_property

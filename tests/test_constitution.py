@@ -319,4 +319,4 @@ def test_a_digest_changes_with_what_its_stage_sees_and_nothing_else(change: dict
 def test_a_digest_tells_the_pools_of_rounds_apart() -> None:
     one, two = constitution({"id": "x", **REVISION}).principles, constitution({"id": "y", **REVISION}).principles
     assert seen([one, two], "revision") != seen([two, one], "revision") != seen([one, one], "revision")
-    assert seen([one, two], "revision") == seen([list(one), list(two)], "revision")
+    assert seen([one, two], "revision") == seen([one[:], two[:]], "revision")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from cai.errors import EngineError
 
@@ -48,4 +49,4 @@ def shared(sequences: Sequence[Sequence[int]]) -> int:
 
 def _one_begins_another(tails: Sequence[Sequence[int]]) -> bool:
     ordered = sorted(map(list, tails))  # what begins with a tail comes right after it
-    return any(after[: len(one)] == one for one, after in zip(ordered, ordered[1:], strict=False))
+    return any(after[: len(one)] == one for one, after in pairwise(ordered))

@@ -95,58 +95,63 @@ class Revise:
             "response": before,
             "principles": principles,
         }
-        begun = last.model_copy(
-            update={
-                "id": self._id(prompt, last.sample, round_),
-                "round": round_,
-                "principles": tuple(principle.id for principle in principles),
-                "check": await self._check(shown),
-                "critique": None,
-                "critique_flags": (),
-                "attempts": (),
-            }
-        )
-        if self._nothing_to_change(begun.check):
-            return begun.model_copy(update={"flags": (STOPPED,)})
-        return await (self._revised(begun, shown) if self.config.critique else self._direct(begun, shown))
+        check = await self._check(shown)
+        begun = {
+            "id": self._id(prompt, last.sample, round_),
+            "round": round_,
+            "principles": tuple(principle.id for principle in principles),
+            "check": check,
+            "critique": None,
+            "critique_flags": (),
+            "attempts": (),
+        }
+        if self._nothing_to_change(check):
+            return last.model_copy(update={**begun, "flags": (STOPPED,)})
+        replies = await (self._revised(last, shown) if self.config.critique else self._direct(last, shown))
+        return last.model_copy(update={**begun, **replies})
 
-    async def _revised(self, begun: Revision, shown: dict[str, Any]) -> Revision:
-        before, language = shown["response"], self._language(begun.prompt)
+    async def _revised(self, last: Revision, shown: dict[str, Any]) -> dict[str, Any]:
+        """What the critique and the revision of a round add to it."""
+        before, language = shown["response"], self._language(last.prompt)
         critique = await self._reply(
-            "critique", "critique", begun, shown, lambda reply: critique_flags(reply, before, language)
+            "critique", "critique", last, shown, lambda reply: critique_flags(reply, before, language)
         )
         text = critique.completion.text
         revision = await self._reply(
             "revise",
             "revision",
-            begun,
+            last,
             {**shown, "critique": text},
             lambda reply: revision_flags(reply, before, text, language),
         )
-        update = {"critique": critique.completion, "critique_flags": critique.flags, "response": revision.completion}
-        attempts = critique.attempts + revision.attempts
-        return begun.model_copy(update={**update, "flags": revision.flags, "attempts": attempts})
+        return {
+            "critique": critique.completion,
+            "critique_flags": critique.flags,
+            "response": revision.completion,
+            "flags": revision.flags,
+            "attempts": critique.attempts + revision.attempts,
+        }
 
-    async def _direct(self, begun: Revision, shown: dict[str, Any]) -> Revision:
-        """A revision without a critique (section 3.5)."""
-        before, language = shown["response"], self._language(begun.prompt)
+    async def _direct(self, last: Revision, shown: dict[str, Any]) -> dict[str, Any]:
+        """The same of a revision without a critique (section 3.5)."""
+        before, language = shown["response"], self._language(last.prompt)
         reply = await self._reply(
-            "direct", "revision", begun, shown, lambda reply: revision_flags(reply, before, None, language)
+            "direct", "revision", last, shown, lambda reply: revision_flags(reply, before, None, language)
         )
-        return begun.model_copy(update={"response": reply.completion, "flags": reply.flags, "attempts": reply.attempts})
+        return {"response": reply.completion, "flags": reply.flags, "attempts": reply.attempts}
 
     async def _reply(
         self,
         step: Step,
         kind: Literal["critique", "revision"],
-        begun: Revision,
+        last: Revision,
         shown: dict[str, Any],
         flagged: Callable[[Completion], tuple[str, ...]],
     ) -> Reply:
         """The first reply without a flag that asks for another, or the last that may be asked for."""
         again, attempts = self.config.resample, []
         while True:
-            seed = self._seed(step, begun.prompt, begun.sample, begun.round, len(attempts))
+            seed = self._seed(step, last.prompt, last.sample, last.round + 1, len(attempts))
             reply = await self.assistant.reply(step, self.config, seed, **shown)
             flags = flagged(reply)
             if len(attempts) == again.times or not set(flags) & set(again.flags):

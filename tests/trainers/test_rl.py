@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cai.errors import InputError, Interrupted
+from cai.preferences import Group, Preference
 from cai.prompts import Rendered, Templates
 from cai.records import Message
-from cai.preferences import Group, Preference
 from cai.train_config import PreferenceModelConfig, RlConfig
 from cai.trainers.preference import train_preference_model
 from cai.trainers.rl import _text, mix, train_rl
