@@ -1,14 +1,15 @@
 """Finetuning: the steps of our `sft` stage against bare TRL's on the same rows, and packed rows against padded ones.
 
-All train SmolLM2-135M in turns, in one process. A step is timed from the end of the one before it, so neither loading
-nor saving counts; of each step the fastest of three turns does, since whatever else the machine does only slows it.
+All train SmolLM2-135M in turns, in one process, in turned order every other time. A step is timed from the end of the
+one before it, so neither loading nor saving counts; of each step the fastest of four turns does, since whatever else the
+machine does only slows it.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from cai.trainers.common import arguments, batches
 from cai.trainers.sft import Row, learned, train_sft
 from cai.weights import resolve
 
-MODEL, TURNS, SEED = "smollm2-135m", 3, 0
+MODEL, TURNS, SEED = "smollm2-135m", 4, 0
 _SAID = "be patient, tell them what you saw, ask how it came about, and agree on what both of you do next"
 _WORDS = _SAID.split()
 
@@ -104,9 +105,15 @@ def _bare(rows: list[Row], config: SftConfig) -> Clock:
     return clock
 
 
+def _turn(kinds: Sequence[Callable[[], Clock]], backwards: bool) -> list[Clock]:
+    order = [*reversed(kinds)] if backwards else kinds
+    clocks = [kind() for kind in order]
+    return [*reversed(clocks)] if backwards else clocks
+
+
 def _in_turns(*kinds: Callable[[], Clock]) -> list[tuple[float, Clock]]:
     """Tokens a second of each kind, and its last clock."""
-    turns = [[kind() for kind in kinds] for _ in range(TURNS)]
+    turns = [_turn(kinds, backwards=bool(n % 2)) for n in range(TURNS)]
     found = []
     for clocks in zip(*turns, strict=True):
         best = [min(seconds) for seconds in zip(*(clock.seconds for clock in clocks), strict=True)]
