@@ -1,7 +1,7 @@
 """Finetuning: the steps of our `sft` stage against bare TRL's on the same rows, and packed rows against padded ones.
 
 All train SmolLM2-135M in turns, in one process, in turned order every other time. A step is timed from the end of the
-one before it, so neither loading nor saving counts; of each step the fastest of four turns does, since whatever else the
+one before it, so neither loading nor saving counts; of each step the fastest of four turns does, as whatever else the
 machine does only slows it.
 """
 
