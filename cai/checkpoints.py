@@ -38,8 +38,11 @@ def trained(name: str, runs: Path, stages: Sequence[str], purpose: str) -> Check
 
 
 def preference_model(name: str, runs: Path) -> Checkpoint:
-    """A preference model: RUN/preference_model, or a folder. Raises InputError where there is none of that name."""
-    found = trained(name, runs, ["preference_model"], "to score answers with")
+    """A preference model: RUN/preference_model, RUN/helpfulness_model, or a folder.
+
+    Raises InputError where there is none of that name.
+    """
+    found = trained(name, runs, ["preference_model", "helpfulness_model"], "to score answers with")
     if found:
         return found
     if not (Path(name) / "config.json").is_file():

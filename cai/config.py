@@ -18,8 +18,9 @@ from cai.hygiene import Flag
 from cai.identity import Config, identity, knob
 from cai.models import ModelConfig, ModelsConfig
 from cai.resources import find
+from cai.rl_config import RlConfig, RlooConfig
 from cai.sampling import DrawConfig, Sampling
-from cai.train_config import DpoConfig, PreferenceModelConfig, RlConfig, SftConfig
+from cai.train_config import DpoConfig, HelpfulnessModelConfig, PreferenceModelConfig, SftConfig
 from cai.yamlfile import YamlFile, parse_yaml, read_yaml
 
 
@@ -156,8 +157,11 @@ class Recipe(Config):
     sft: SftConfig = identity(SftConfig, "Stage `sft`.")
     compare: CompareConfig = identity(CompareConfig, "Stage `compare`.")
     preference_model: PreferenceModelConfig = identity(PreferenceModelConfig, "Stage `preference_model`.")
+    helpfulness_model: HelpfulnessModelConfig | None = identity(
+        None, "Stage `helpfulness_model`, a second preference model, of people's comparisons alone; none: not run."
+    )
     dpo: DpoConfig | None = identity(None, "Stage `dpo`, the short road without a preference model; none: not run.")
-    rl: RlConfig = identity(RlConfig, "Stage `rl`.")
+    rl: RlConfig = identity(RlooConfig, "Stage `rl`.")
     evaluate: EvaluateConfig = identity(EvaluateConfig, "Stage `evaluate`.")
     report: ReportConfig = identity(ReportConfig, "Stage `report`.")
     failures: float = knob(
@@ -168,6 +172,17 @@ class Recipe(Config):
     )
 
     _settled = field_validator("engine")(settled)
+
+    @field_validator("rl", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        return {"algorithm": "rloo", **value} if isinstance(value, dict) else value
+
+    @property
+    def preference_models(self) -> dict[str, PreferenceModelConfig]:
+        """The settings of each preference model that is trained, by its stage."""
+        second = {"helpfulness_model": self.helpfulness_model} if self.helpfulness_model else {}
+        return {"preference_model": self.preference_model, **second}
 
     @property
     def untrainable(self) -> str | None:
@@ -239,7 +254,7 @@ def _apply(file: YamlFile, override: str) -> None:
         if not isinstance(node, dict):
             raise InputError(f"override {override!r}: {'.'.join(parents[: depth + 1])} is not a group of settings")
     value = parse_yaml(text, f"override {override!r}")
-    if last in ("type", "mode") and node.get(last) != value.data:
+    if last in ("type", "mode", "algorithm") and node.get(last) != value.data:
         node.clear()  # the other settings of the group were those of another type
     node[last] = value.data
     file.graft((*parents, last), value)

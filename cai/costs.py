@@ -193,10 +193,19 @@ def _rounds_kept(recipe: Recipe) -> float:
 
 
 def _preference_model(material: Material) -> tuple[int, int, int]:
-    """Each answer with its prompt, of the judge's pairs and of people's; those held out are read, not learned."""
-    config = material.recipe.preference_model
+    """Each answer with its prompt, of the judge's pairs and of people's."""
     answers = min(_sampled(material.recipe.compare) or 2 * _pairs(material.recipe), 2 * _pairs(material.recipe))
-    tokens = _answered(material, answers) + sum(_pair_words(p.pairs[: s.limit]) for s, p in material.human_pairs)
+    return _preferences(material, "preference_model", _answered(material, answers))
+
+
+def _helpfulness_model(material: Material) -> tuple[int, int, int]:
+    return _preferences(material, "helpfulness_model", 0) if material.recipe.helpfulness_model else (0, 0, 0)
+
+
+def _preferences(material: Material, stage: str, judged: int) -> tuple[int, int, int]:
+    """Of tokens that the judge compared, and people; those held out are read, not learned."""
+    config, people = material.recipe.preference_models[stage], material.human_pairs[stage]
+    tokens = judged + sum(_pair_words(pairs.pairs[: source.limit]) for source, pairs in people)
     return 0, round(tokens * config.held_out), round(tokens * config.epochs)
 
 
@@ -258,6 +267,7 @@ COUNTS: dict[str, Callable[[Material], tuple[int, int, int]]] = {
     "sft": _sft,
     "compare": _compare,
     "preference_model": _preference_model,
+    "helpfulness_model": _helpfulness_model,
     "dpo": _dpo,
     "rl": _rl,
     "score_rounds": _score_rounds,

@@ -74,7 +74,7 @@ def checkpoints_needed(material: Material) -> int | None:
     return None if size is None else 2 * 3 * size * _BYTES
 
 
-TRAINING = frozenset({"sft", "preference_model", "dpo", "rl"})
+TRAINING = frozenset({"sft", "preference_model", "helpfulness_model", "dpo", "rl"})
 
 _ASKED = {
     "respond": ("helpful",),

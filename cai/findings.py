@@ -10,9 +10,10 @@ from cai.material import Material
 from cai.plan import Step
 from cai.records import Comparison, Distilled, Measurement, Record, Revision, RoundScore
 from cai.stages.report import Findings, StageTiming
+from cai.stages.report_preference import NAMES
 from cai.weights import parameters
 
-TRAINING = ("sft", "preference_model", "dpo", "rl")
+TRAINING = ("sft", "preference_model", "helpfulness_model", "dpo", "rl")
 
 
 def findings(material: Material, steps: Mapping[str, Step]) -> Findings:
@@ -39,6 +40,7 @@ def findings(material: Material, steps: Mapping[str, Step]) -> Findings:
         ablated_scores=[score for score in scores if score.variant],
         distilled=records("distill", Distilled),
         preflight=steps["compare"].folder.summary.get("preflight"),
+        preference_models={stage: steps[stage].folder.summary for stage in NAMES if stage in steps},
     )
 
 
@@ -58,7 +60,7 @@ def dropped(material: Material, steps: Mapping[str, Step], comparisons: list[Com
     counts |= {f"{stage}: items failed": count for stage, count in failed.items() if count}
     states = Counter(comparison.verdict.state for comparison in comparisons)
     counts |= {f"comparisons {state}": count for state, count in states.items() if state != "parsed"}
-    for stage, unit in (("sft", "rows"), ("preference_model", "pairs"), ("dpo", "pairs")):
+    for stage, unit in (("sft", "rows"), *((name, "pairs") for name in (*NAMES, "dpo"))):
         if stage in steps:
             counts[f"{stage}: {unit} over max_length"] = steps[stage].folder.summary.get("too_long", 0)
     left_out = steps["sft"].folder.summary.get("left_out", {})

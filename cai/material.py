@@ -23,9 +23,11 @@ from cai.human import Pairs, load_pairs
 from cai.languages import known
 from cai.models import ModelConfig
 from cai.prompts import Templates
-from cai.questions import load_prompts, split
-from cai.records import Kind
+from cai.questions import load_prompts, load_texts, split
+from cai.records import Kind, Prompt
 from cai.resources import find
+from cai.rl_config import PpoConfig
+from cai.rl_prompts import mixed_in
 from cai.spool import Prompts
 from cai.train_config import HumanPairs
 from cai.yamlfile import read_text
@@ -48,7 +50,7 @@ class Material:
 
     def __init__(self, recipe: Recipe, beside: Path | None = None, runs: Path = Path("runs")) -> None:
         self.recipe = recipe
-        self.beside, self._runs = beside, runs
+        self.beside, self.runs = beside, runs
         self._templates: dict[tuple[str, str | None], Templates] = {}
 
     @cached_property
@@ -64,6 +66,12 @@ class Material:
     def prompts(self) -> dict[Kind, PromptSplit]:
         """Harmful and helpful prompts, cut to the recipe's limits."""
         return {"harmful": self._split("harmful"), "helpful": self._split("helpful")}
+
+    @cached_property
+    def pretraining(self) -> tuple[str, ...]:
+        """The texts of PPO-ptx; none where the recipe doesn't mix any in."""
+        ptx = self.recipe.rl.ptx if isinstance(self.recipe.rl, PpoConfig) else None
+        return tuple(load_texts(ptx.texts, self.beside)) if ptx else ()
 
     @cached_property
     def revision_examples(self) -> tuple[RevisionExample, ...]:
@@ -130,7 +138,7 @@ class Material:
                 f"distill.preference_model: {name} is trained after stage distill of this very run; give this recipe "
                 "another name, or name another run"
             )
-        return preference_model(name, self._runs)
+        return preference_model(name, self.runs)
 
     @property
     def _distill(self) -> DistillConfig:
@@ -152,10 +160,19 @@ class Material:
         return [rules.able(use, round_, tags) for round_, tags in draws]
 
     @cached_property
-    def human_pairs(self) -> list[tuple[HumanPairs, Pairs]]:
-        """What people compared, for the preference model: each source with its pairs."""
-        sources = self.recipe.preference_model.human
-        return [(source, load_pairs(source.pairs, source.kind, self.beside)) for source in sources]
+    def rl_prompts(self) -> dict[Kind, list[Prompt]]:
+        """What the policy is asked in stage `rl`: the recipe's own prompts and more, each as often as it is to come."""
+        own: dict[Kind, Prompts] = {kind: part.train for kind, part in self.prompts.items()}
+        config = self.recipe
+        return mixed_in(own, config.rl.prompts, config.prompts.held_out, config.seed, self.beside)
+
+    @cached_property
+    def human_pairs(self) -> dict[str, list[tuple[HumanPairs, Pairs]]]:
+        """What people compared, by the stage that learns it: each source with its pairs."""
+        return {
+            stage: [(source, load_pairs(source.pairs, source.kind, self.beside)) for source in config.human]
+            for stage, config in self.recipe.preference_models.items()
+        }
 
     @cached_property
     def paired(self) -> dict[str, ModelConfig]:
@@ -171,11 +188,11 @@ class Material:
         parts = dict(self.recipe.models)
         if name in parts:
             return parts[name]
-        found = trained(name, self._runs, ["sft", "dpo", "rl"], "to answer prompts")
+        found = trained(name, self.runs, ["sft", "dpo", "rl"], "to answer prompts")
         if found is None or found.recipe is None:
             known = ", ".join([*parts, "sft"])
             raise InputError(
-                f"compare.answers.models: {name!r} is no part of `models` and no RUN/STAGE in {self._runs}/; expected "
+                f"compare.answers.models: {name!r} is no part of `models` and no RUN/STAGE in {self.runs}/; expected "
                 f"one of {known}, or a trained model such as old-run/rl"
             )
         return found.recipe.models.pretrained.model_copy(update={"model": str(found.folder)})

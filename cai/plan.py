@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cai.constitution import Use, seen
+from cai.functions import fingerprint_of
 from cai.human import Pair
 from cai.identity import digest, digest_all, identity_of
 from cai.material import Material
 from cai.models import ModelConfig
 from cai.prompts import Step as PromptStep
+from cai.reward_config import FunctionReward, JudgeReward, Llama2Reward, PreferenceModelReward, RewardConfig
+from cai.reward_material import facts, own, rules, scorer
 from cai.sampling import DrawConfig
 from cai.spool import Prompts
 from cai.stages.ablate import variants
@@ -131,10 +135,10 @@ def _compare(material: Material) -> dict[str, Any]:
     }
 
 
-def _preference_model(material: Material) -> dict[str, Any]:
+def _preference_model(material: Material, stage: str = "preference_model") -> dict[str, Any]:
     """Whose comparisons count by what they say, and not by where they lie."""
-    config = identity_of(material.recipe.preference_model)
-    read = [_told(pairs.pairs[: source.limit]) for source, pairs in material.human_pairs]
+    config = identity_of(material.recipe.preference_models[stage])
+    read = [_told(pairs.pairs[: source.limit]) for source, pairs in material.human_pairs[stage]]
     human = [{**source, "pairs": told} for source, told in zip(config["human"], read, strict=True)]
     return {"settings": {**config, "human": human}}
 
@@ -150,8 +154,34 @@ def _dpo(material: Material) -> dict[str, Any]:
 
 
 def _rl(material: Material) -> dict[str, Any]:
-    prompts = {kind: _names(split.train) for kind, split in material.prompts.items()}
-    return {"settings": identity_of(material.recipe.rl), "prompts": prompts}
+    config = material.recipe.rl
+    prompts = {kind: digest_all(prompt.id for prompt in asked) for kind, asked in material.rl_prompts.items()}
+    settings = {key: value for key, value in identity_of(config).items() if key not in ("rewards", "prompts")}
+    rewards = [{**identity_of(one), **_reward(material, one)} for one in config.rewards]
+    texts = {"pretraining": digest_all(material.pretraining)} if material.pretraining else {}
+    return {"settings": settings, "rewards": rewards, "prompts": prompts, **texts}
+
+
+def _reward(material: Material, config: RewardConfig) -> dict[str, Any]:
+    """What a reward depends on, wherever it lies; a model of this run stands in the digest of that parent."""
+    if isinstance(config, PreferenceModelReward):
+        return {"model": _scorer(material, config.model)}
+    if isinstance(config, Llama2Reward):
+        return {"safety": _scorer(material, config.safety), "helpfulness": _scorer(material, config.helpfulness)}
+    if isinstance(config, FunctionReward):
+        code = fingerprint_of(config.function, material.beside)
+        return {"code": code, "facts": digest(list(facts(material).values()))}
+    if isinstance(config, JudgeReward):
+        spoken = _spoken(material, "feedback", material.recipe.models.feedback, *config.judge.steps)
+        return {**spoken, "constitution": seen([rules(material, config)[1]], config.use)}
+    return {}
+
+
+def _scorer(material: Material, name: str) -> str | dict[str, Any]:
+    if own(material, name):
+        return name
+    found = scorer(material, name)
+    return {**_model(found.model), "templates": found.templates.digest("respond")}
 
 
 def _score_rounds(material: Material) -> dict[str, Any]:
@@ -179,15 +209,19 @@ STAGES: dict[str, tuple[tuple[str, ...], Inputs]] = {
     "sft": (("respond", "revise", "distill"), _sft),
     "compare": (("revise", "sft"), _compare),
     "preference_model": (("sft", "compare"), _preference_model),
+    "helpfulness_model": (("sft",), partial(_preference_model, stage="helpfulness_model")),
     "dpo": (("sft", "compare"), _dpo),
-    "rl": (("sft", "preference_model"), _rl),
+    "rl": (("sft", "preference_model", "helpfulness_model"), _rl),
     "score_rounds": (("revise", "ablate", "sft", "preference_model"), _score_rounds),
     "evaluate": (("sft", "preference_model", "dpo", "rl"), _evaluate),
-    "report": (("respond", "revise", "distill", "ablate", "compare", "score_rounds", "evaluate"), _report),
+    "report": (
+        ("respond", "revise", "distill", "ablate", "compare", "helpfulness_model", "score_rounds", "evaluate"),
+        _report,
+    ),
 }
 """The stages of a run: what each is made from, and which settings and texts go into it."""
 
-OPTIONAL = frozenset({"ablate", "distill", "dpo"})
+OPTIONAL = frozenset({"ablate", "distill", "helpfulness_model", "dpo"})
 """Stages that run where the recipe has settings for them."""
 
 

@@ -67,6 +67,16 @@ def load_prompts(spec: str, kind: Kind, beside: Path | None = None) -> PromptSet
     return PromptSet(prompts, count - len(prompts))
 
 
+def load_texts(spec: str, beside: Path | None = None) -> Iterator[str]:
+    """What the column `text` of a source holds, for training on whole texts. Raises InputError as `load_prompts`."""
+    name, found = rows(spec, beside)
+    for where, row in found:
+        text = row.get("text")
+        if not isinstance(text, str) or not text.strip():
+            raise InputError(f"{name}{where}: expected text in the column 'text', found {_names(row)}")
+        yield text
+
+
 def split(prompts: Prompts, held_out: float) -> tuple[Prompts, Prompts]:
     """Prompts for training and held-out prompts, about a share `held_out` of all.
 

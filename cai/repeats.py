@@ -72,6 +72,21 @@ def takes(text: str, source: str, least: float, known: str = "") -> bool:
     return share_taken(text, source, known) >= least
 
 
+def word_count(text: str) -> int:
+    """Words of the part of a text that is read."""
+    return len(_words(text))
+
+
+def share_repeated(text: str, length: int) -> float:
+    """The share of a text's runs of so many words that it had before: 0 where each is new, towards 1 where one is all.
+
+    0 also for a text of fewer words.
+    """
+    words = _words(text)
+    runs = list(zip(*(words[start:] for start in range(length)), strict=False))
+    return 1 - len(frozenset(runs)) / len(runs) if runs else 0.0
+
+
 def _ends(text: str) -> str:
     if len(text) <= MOST_CHARACTERS:
         return text

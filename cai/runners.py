@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cai.comparing import answers_of, policies
@@ -16,7 +16,11 @@ from cai.plan import STAGES
 from cai.preference_figures import evaluate_preference
 from cai.preferences import Group, split_held_out
 from cai.preflight import preflight
-from cai.records import Answer, Comparison, Distilled, Measurement, Revision, RoundScore
+from cai.records import Answer, Comparison, Distilled, Kind, Measurement, Revision, RoundScore
+from cai.reward_config import PreferenceModelReward
+from cai.reward_material import own
+from cai.rewarding import rewarded, tasks
+from cai.rl_config import PpoConfig
 from cai.selection import Selection, answer_of, select
 from cai.stages.ablate import Ablate, variants
 from cai.stages.compare import Compare
@@ -25,6 +29,7 @@ from cai.stages.evaluate import Evaluate, ScoreRounds
 from cai.stages.respond import Respond
 from cai.stages.revise import Revise
 from cai.store import write_json
+from cai.trainers.mixing import Task
 from cai.walk import walk
 
 MODELS = {"SL-CAI": "sft", "DPO": "dpo", "RL-CAI": "rl"}
@@ -113,15 +118,25 @@ def _compare(job: Job) -> dict[str, Any]:
 
 
 def _preference_model(job: Job) -> dict[str, Any]:
+    comparisons = job.records("compare", Comparison)
+    groups = ai_groups(comparisons, job.render, job.material.recipe.preference_model.ai_weight)
+    return {**_learned(job, groups), "not_parsed": _not_parsed(comparisons)}
+
+
+def _helpfulness_model(job: Job) -> dict[str, Any]:
+    return _learned(job, [])
+
+
+def _learned(job: Job, groups: list[Group]) -> dict[str, Any]:
+    """Trains the preference model of the job's stage on these groups and on what people compared."""
     with needing("train"):
         from cai.trainers.preference import train_preference_model
-    config, start = job.material.recipe.preference_model, job.checkpoint("sft").model
-    comparisons = job.records("compare", Comparison)
-    learned, held_out = split_held_out(_groups(job, comparisons), config.held_out)
+    stage, start = job.step.stage, job.checkpoint("sft").model
+    config = job.material.recipe.preference_models[stage]
+    learned, held_out = split_held_out([*groups, *_people(job)], config.held_out)
     with job.training() as watch:
-        seed = seed_of(job.seed, "preference_model")
-        figures = train_preference_model(learned, start, job.folder.path, config, seed, watch)
-    return {**figures, "not_parsed": _not_parsed(comparisons), "held_out": _held_out(job, held_out)}
+        figures = train_preference_model(learned, start, job.folder.path, config, seed_of(job.seed, stage), watch)
+    return {**figures, "held_out": _held_out(job, held_out)}
 
 
 def _held_out(job: Job, groups: list[Group]) -> dict[str, Any]:
@@ -137,15 +152,14 @@ def _held_out(job: Job, groups: list[Group]) -> dict[str, Any]:
     return told
 
 
-def _groups(job: Job, comparisons: list[Comparison]) -> list[Group]:
-    """What the preference model learns from: the AI's comparisons, and people's."""
-    config, render = job.material.recipe.preference_model, job.render
-    people = [
+def _people(job: Job) -> list[Group]:
+    """People's comparisons, for the preference model of the job's stage."""
+    config = job.material.recipe.preference_models[job.step.stage]
+    return [
         group
-        for source, pairs in job.material.human_pairs
-        for group in human_groups(pairs.pairs[: source.limit], render, source.weight, config.margins)
+        for source, pairs in job.material.human_pairs[job.step.stage]
+        for group in human_groups(pairs.pairs[: source.limit], job.render, source.weight, config.margins)
     ]
-    return [*ai_groups(comparisons, render, config.ai_weight), *people]
 
 
 def _not_parsed(comparisons: list[Comparison]) -> int:
@@ -165,14 +179,39 @@ def _dpo(job: Job) -> dict[str, Any]:
 
 
 def _rl(job: Job) -> dict[str, Any]:
+    config, start, asked = job.material.recipe.rl, job.checkpoint("sft").model, tasks(job)
+    if isinstance(config, PpoConfig):
+        return _ppo(job, config, start, asked)
     with needing("train"):
         from cai.trainers.rl import train_rl
-    prompts = job.material.prompts
-    harmful, helpful = (job.rendered(prompts[kind].train) for kind in ("harmful", "helpful"))
-    start, judge = job.checkpoint("sft").model, job.checkpoint("preference_model").model
-    with job.training() as watch:
-        config, seed = job.material.recipe.rl, seed_of(job.seed, "rl")
-        return train_rl(harmful, helpful, start, judge, job.folder.path, config, seed, watch)
+    with job.training() as watch, rewarded(job) as reward:
+        seed, folder = seed_of(job.seed, "rl"), job.folder.path
+        return train_rl(asked["harmful"], asked["helpful"], start, reward, folder, config, seed, watch)
+
+
+def _ppo(job: Job, config: PpoConfig, start: str, asked: Mapping[Kind, Sequence[Task]]) -> dict[str, Any]:
+    """The critic begins as the preference model of this run that rewards the answers, if one does."""
+    with needing("train"):
+        from cai.trainers.mixing import mix
+        from cai.trainers.ppo import train_ppo
+    material, seed = job.material, seed_of(job.seed, "rl")
+    mixed = mix(asked["harmful"], asked["helpful"], config.helpful_share, config.steps * config.prompts_per_step, seed)
+    scorers = [reward.model for reward in config.rewards if isinstance(reward, PreferenceModelReward)]
+    critic = next((job.checkpoint(stage).model for stage in scorers if own(material, stage)), None)
+    with job.training() as watch, rewarded(job) as reward:
+        return train_ppo(
+            [task.prompt for task in mixed],
+            start,
+            reward,
+            job.folder.path,
+            config,
+            seed,
+            watch,
+            critic_start=critic,
+            kinds=[task.kind for task in mixed],
+            pretraining=material.pretraining,
+            facts=[task.facts for task in mixed],
+        )
 
 
 def _score_rounds(job: Job) -> dict[str, Any]:
@@ -215,6 +254,7 @@ RUNNERS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "sft": _sft,
     "compare": _compare,
     "preference_model": _preference_model,
+    "helpfulness_model": _helpfulness_model,
     "dpo": _dpo,
     "rl": _rl,
     "score_rounds": _score_rounds,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -14,6 +14,8 @@ from cai.constitution import Constitution
 from cai.feedback_config import AnswersConfig, JudgeConfig
 from cai.identity import role_of
 from cai.models import ModelConfig
+from cai.reward_config import RewardConfig
+from cai.rl_config import RlConfig
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -26,15 +28,16 @@ def recipe_schema() -> dict[str, Any]:
         written = {"anyOf": [{"type": "string"}, {"$ref": f"#/$defs/{ModelConfig.__name__}"}]}
         models["properties"][name] = {**written, "description": field["description"]}
     models["required"] = ["assistant"]
-    for kinds in (AnswersConfig, JudgeConfig):
+    for kinds in (AnswersConfig, JudgeConfig, RlConfig):
         _told_apart(schema["$defs"], kinds)
+    _told_apart(schema["$defs"], RewardConfig, unnamed=0)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _told_apart(found: dict[str, Any], kinds: Any) -> None:
-    """Of groups that are told apart by a field, only the first may leave it out: it is the default."""
+def _told_apart(found: dict[str, Any], kinds: Any, unnamed: int = 1) -> None:
+    """Of groups that are told apart by a field, only the first may leave it out, where it is the default."""
     union, field = get_args(kinds)
-    for kind in get_args(union)[1:]:
+    for kind in get_args(union)[unnamed:]:
         found[kind.__name__]["required"] = [field.discriminator, *found[kind.__name__].get("required", [])]
 
 
@@ -47,7 +50,7 @@ def constitution_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-_NAMES = ("type", "mode")
+_NAMES = ("type", "mode", "algorithm")
 """What tells groups apart, shown first of a group."""
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"recipe": recipe_schema, "constitution": constitution_schema}
@@ -66,19 +69,28 @@ def _lines(config: type[BaseModel], depth: int) -> Iterator[str]:
         yield f"{indent}# {field.description}{mark}"
         if not nested or _optional(field):
             yield f"{indent}{name}: {_default(field)}{_bounds(field)}"
-            if len(nested) == 1:  # several are engines, which stand in full elsewhere
-                yield from (f"{indent}#   {line[2 * depth + 2 :]}" for line in _lines(nested[0], depth + 1))
+            if len(nested) == 1 or _listed(field):  # several are engines, which stand in full elsewhere
+                yield from (f"{indent}#   {line[2 * depth + 2 :]}" for line in _groups(nested, depth))
             continue
         yield f"{indent}{name}:"
-        for index, kind in enumerate(nested):
-            if len(nested) > 1:
-                yield f"{indent}  # {'either' if index == 0 else 'or'}: {_first_line(kind)}"
-            yield from _lines(kind, depth + 1)
+        yield from _groups(nested, depth)
+
+
+def _groups(kinds: Sequence[type[BaseModel]], depth: int) -> Iterator[str]:
+    """The settings of each kind; of several, a recipe has one."""
+    for index, kind in enumerate(kinds):
+        if len(kinds) > 1:
+            yield f"{'  ' * depth}  # {'either' if index == 0 else 'or'}: {_first_line(kind)}"
+        yield from _lines(kind, depth + 1)
 
 
 def _optional(field: FieldInfo) -> bool:
     """Whether a group may be left out, as it is by default, or is a list of any length."""
-    return type(None) in get_args(field.annotation) or get_origin(field.annotation) is tuple
+    return type(None) in get_args(field.annotation) or _listed(field)
+
+
+def _listed(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is tuple
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -93,7 +105,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "<required>"
-    return json.dumps(field.get_default(call_default_factory=True))
+    return json.dumps(field.get_default(call_default_factory=True), default=BaseModel.model_dump)
 
 
 def _bounds(field: FieldInfo) -> str:

@@ -96,9 +96,15 @@ class StepFolder:
         self._append("metrics.jsonl", json.dumps(row))
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All rows of metrics; of rows with the same `step`, written before and after a resume, the last."""
-        rows = [self._row(number, line) for number, line in self._lines("metrics.jsonl")]
-        return list({row.get("step", f"row {index}"): row for index, row in enumerate(rows)}.values())
+        """All rows of metrics, those of one `step` as one row.
+
+        Of a figure that a step has twice, written before and after a resume, the last counts.
+        """
+        rows: dict[Any, dict[str, Any]] = {}
+        for number, line in self._lines("metrics.jsonl"):
+            row = self._row(number, line)
+            rows.setdefault(row.get("step", f"line {number}"), {}).update(row)
+        return list(rows.values())
 
     def log(self, text: str) -> None:
         """Adds a line to log.txt."""

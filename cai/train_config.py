@@ -1,4 +1,4 @@
-"""The settings of the stages that train: SL-CAI, the preference model, DPO and RL."""
+"""The settings of the stages that train: SL-CAI, the preference models and DPO."""
 
 from __future__ import annotations
 
@@ -153,6 +153,15 @@ class PreferenceModelConfig(TrainConfig):
     )
 
 
+class HelpfulnessModelConfig(PreferenceModelConfig):
+    """A second preference model, as Llama 2 trains one for helpfulness beside that for safety (section 3.2.2).
+
+    It learns from what people compared, and from no AI feedback.
+    """
+
+    human: tuple[HumanPairs, ...] = identity(..., "Sources of human comparisons; at least one.", min_length=1)
+
+
 class DpoConfig(TrainConfig):
     """DPO (Rafailov et al. 2023, arXiv 2305.18290) on the comparisons, with their probabilities as labels."""
 
@@ -163,27 +172,3 @@ class DpoConfig(TrainConfig):
     too_long: Literal["drop", "truncate"] = identity(
         "drop", "Pairs over `max_length`: left out, or their prompt cut from its start. Both are counted."
     )
-
-
-class RlConfig(Config):
-    """RL-CAI against the preference model (section 4.2), here by RLOO (Ahmadian et al. 2024)."""
-
-    algorithm: Literal["rloo"] = identity("rloo", "RLOO: REINFORCE with a leave-one-out baseline. The paper uses PPO.")
-    steps: int = identity(200, "Optimizer steps.", ge=1)
-    prompts_per_step: int = identity(16, "Prompts in one step.", ge=1)
-    samples: int = identity(4, "Answers sampled a prompt, each the others' baseline.", ge=2)
-    micro_batch: int = knob(16, "Sequences in one forward pass; divides prompts_per_step x samples.", ge=1)
-    learning_rate: float = identity(1e-6, "Learning rate (AdamW), constant.", gt=0)
-    kl: float = identity(0.05, "Weight of the KL to the SL-CAI model in the reward, per nat of a whole answer.", ge=0)
-    max_tokens: int = identity(128, "Longest answer, tokens; the paper uses 128 (HH, App. B).", ge=1)
-    temperature: float = identity(1.0, "Sampling temperature.", gt=0)
-    helpful_share: float = identity(0.5, "Share of helpful prompts among the prompts.", ge=0, le=1)
-    save_every: int = knob(50, "Optimizer steps between checkpoints for resuming.", ge=1)
-    gradient_checkpointing: bool = knob(False, "Saves memory, costs about a third more time.")
-
-    @model_validator(mode="after")
-    def _divides(self) -> RlConfig:
-        sequences = self.prompts_per_step * self.samples
-        if sequences % min(self.micro_batch, sequences):
-            raise ValueError(f"micro_batch {self.micro_batch} does not divide {sequences} = prompts_per_step x samples")
-        return self

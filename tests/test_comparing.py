@@ -97,3 +97,23 @@ def test_people_join_with_their_source(runs: Path, tmp_path: Path) -> None:
     held_out = summary["held_out"]["sources"]
     assert "people.jsonl" in held_out and 0 < held_out["people.jsonl"]["pairs"] < 12
     assert summary["pairs"] + summary["held_out"]["all"]["pairs"] <= 8 + 12
+
+
+@pytest.mark.slow
+def test_a_helpfulness_model_learns_from_people_alone_and_is_in_the_report(runs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "helpful.jsonl"
+    path.write_text("".join(f'{{"prompt": "Q{n}?", "chosen": "Do {n}.", "rejected": "No {n}."}}\n' for n in range(12)))
+    recipe = load_recipe("smoke", [f"helpfulness_model={{human: [{{pairs: {path}}}], held_out: 0.3}}"])
+    steps = run(Material(recipe, runs=runs), RunFolder(runs, recipe.name), SILENT)
+    assert steps["helpfulness_model"].parents == ("sft",)
+    summary = steps["helpfulness_model"].folder.summary
+    assert summary["held_out"]["sources"].keys() == {"helpful.jsonl"}
+    assert summary["pairs"] + summary["held_out"]["all"]["pairs"] == 12
+    assert (steps["helpfulness_model"].folder.path / "model" / "model.safetensors").is_file()
+    page = (steps["report"].folder.path / "report.html").read_text()
+    assert "Helpfulness model</th>" in page and "Helpfulness model: loss" in page
+
+
+def test_a_helpfulness_model_without_peoples_pairs_is_refused() -> None:
+    with pytest.raises(InputError, match=r"helpfulness_model\.human"):
+        load_recipe("smoke", ["helpfulness_model={epochs: 2}"])

@@ -134,7 +134,7 @@ def test_any_override_is_taken_or_refused_by_an_input_error(
         ("rl: {kl: .nan}\n", "r.yaml:4: rl.kl: input should be a finite number (found nan)"),
         ("prompts: {held_out: 1}\n", "r.yaml:4: prompts.held_out: input should be less than 1 (found 1)"),
         ("rl: {samples: 1}\n", "r.yaml:4: rl.samples: input should be greater than or equal to 2 (found 1)"),
-        ("rl:\n", "r.yaml:4: rl: input should be a valid dictionary or instance of RlConfig (found None)"),
+        ("rl:\n", "r.yaml:4: rl: input should be a valid dictionary or object to extract fields from (found None)"),
     ],
 )
 def test_a_mistake_is_named_with_file_line_and_place(recipe: Path, more: str, message: str) -> None:
@@ -204,7 +204,7 @@ def test_micro_batches_divide_the_samples_of_rl(
     if fits:
         assert load(recipe, more=more).rl.micro_batch == micro
     else:
-        expected = "r.yaml:4: rl: micro_batch 5 does not divide 12 = prompts_per_step x samples"
+        expected = "r.yaml:4: rl.rloo: micro_batch 5 does not divide 12 = prompts_per_step x samples"
         assert complaint(recipe, more=more) == expected
 
 

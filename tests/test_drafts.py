@@ -225,6 +225,10 @@ def test_lint_gives_warnings_as_json(here: Path) -> None:
             "name: x\nfew_shot: {comparison: z.yaml}\nprinciples: [{id: a, comparison: Kinder.}]\n",
             [("z.yaml", 1, "examples")],
         ),
+        (
+            "name: x\nfew_shot: {reasoning: z.yaml}\nprinciples: [{id: a, comparison: Kinder.}]\n",
+            [("z.yaml", 1, "examples")],
+        ),
         ("\udcff", [("x.yaml", None, "")]),
     ],
 )

@@ -330,6 +330,13 @@ def test_records_take_about_the_disk_that_was_estimated(tmp_path: Path) -> None:
     assert 1 / 3 < expected / (done["revise"].folder.path / "items.jsonl").stat().st_size < 3
 
 
+def trained(tmp_path: Path) -> tuple[str, str]:
+    """The overrides with which a recipe has every stage that trains."""
+    path = tmp_path / "people.jsonl"
+    path.write_text("".join(f'{{"prompt": "Q{n}?", "chosen": "Yes {n}.", "rejected": "No {n}."}}\n' for n in range(9)))
+    return "dpo={}", f"helpfulness_model={{human: [{{pairs: {path}}}]}}"
+
+
 # What is left.
 
 
@@ -344,7 +351,7 @@ def test_half_the_records_leave_half_the_work(tmp_path: Path) -> None:
     scorer = tmp_path / "scorer"
     scorer.mkdir()
     (scorer / "config.json").write_text('{"architectures": ["TinyForSequenceClassification"]}')
-    optional = (f"distill={{preference_model: {scorer}}}", "ablate={principles: [2]}", "dpo={}")
+    optional = (f"distill={{preference_model: {scorer}}}", "ablate={principles: [2]}", *trained(tmp_path))
     loaded = material("prompts.limit=8", REAL, *optional)
     before = works(loaded, tmp_path)
     per_item = {"respond": 1, "revise": 3, "ablate": 4, "distill": 1, "compare": 1, "score_rounds": 7, "evaluate": 0}
@@ -399,13 +406,13 @@ def test_reinforcement_counts_prompts_too_since_its_rate_does(tmp_path: Path) ->
 
 
 def test_scripted_replies_take_no_time_but_training_does(tmp_path: Path) -> None:
-    for stage, work in works(material("dpo={}"), tmp_path).items():
+    for stage, work in works(material(*trained(tmp_path)), tmp_path).items():
         assert work.seconds is not None
         assert (work.seconds > 0) == (stage in TRAINING)
 
 
 def test_a_model_of_unknown_size_takes_an_unknown_time_and_disk(tmp_path: Path) -> None:
-    loaded = material("models.assistant=owner/name", REAL, "dpo={}")
+    loaded = material("models.assistant=owner/name", REAL, *trained(tmp_path))
     found = works(loaded, tmp_path)
     for stage in ("respond", "revise", "compare", "evaluate", *TRAINING):
         assert found[stage].seconds is None
@@ -416,7 +423,7 @@ def test_a_model_of_unknown_size_takes_an_unknown_time_and_disk(tmp_path: Path) 
 
 
 def test_a_model_of_known_size_is_priced_by_its_parameters(tmp_path: Path) -> None:
-    loaded = material("dpo={}")
+    loaded = material(*trained(tmp_path))
     found = works(loaded, tmp_path)
     assert all(found[stage].disk == TINY_SIZE * 4 for stage in TRAINING)
     assert checkpoints_needed(loaded) == TINY_SIZE * 4 * 3 * 2
@@ -500,9 +507,9 @@ def test_how_fast_a_model_trains_depends_on_it_and_not_on_an_engine(tmp_path: Pa
     loaded = material(REAL)
     spec = {"recipe": loaded.recipe.model_dump()}
     mark_done(StepFolder(tmp_path / "old" / f"{stage}-00000000"), {"seconds": 10.0, "tokens": 70}, spec)
-    assert works(material("engine={type: scripted}", "dpo={}"), tmp_path)[stage].measured
-    assert works(material("models.feedback=owner/name", "dpo={}"), tmp_path)[stage].measured
-    assert not works(material("models.pretrained=smollm2-135m", "dpo={}"), tmp_path)[stage].measured
+    assert works(material("engine={type: scripted}", *trained(tmp_path)), tmp_path)[stage].measured
+    assert works(material("models.feedback=owner/name", *trained(tmp_path)), tmp_path)[stage].measured
+    assert not works(material("models.pretrained=smollm2-135m", *trained(tmp_path)), tmp_path)[stage].measured
 
 
 def test_a_judge_on_a_server_takes_an_unknown_time_until_it_was_measured(tmp_path: Path) -> None:

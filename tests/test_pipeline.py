@@ -51,7 +51,7 @@ def test_every_stage_leaves_its_records(finished: tuple[Path, dict[str, Step]]) 
         "evaluate": (Measurement, 3 * 12),
     }
     assert all(step.folder.done for step in steps.values())
-    assert list(steps) == [stage for stage in STAGES if stage not in ("distill", "dpo")]
+    assert list(steps) == [stage for stage in STAGES if stage not in ("distill", "helpfulness_model", "dpo")]
     for stage, (kind, count) in records.items():
         ids = [record.id for record in steps[stage].folder.records(kind)]  # type: ignore[attr-defined]
         assert len(ids) == len(set(ids)) == count, stage

@@ -55,6 +55,7 @@ RECIPE = {
     "evaluate": {"limit": 2},
     "ablate": {"principles": [1]},
     "distill": {"preference_model": "scorer", "preamble": "preamble.txt"},
+    "helpfulness_model": {"human": [{"pairs": "human.jsonl"}]},
     "dpo": {},
 }
 """With the stages that a recipe may do without."""
@@ -93,7 +94,12 @@ OTHERS: dict[Place, Any] = {
     ("compare", "preflight", "pairs"): "human.jsonl",
     ("preference_model", "human"): [{"pairs": "human.jsonl"}],
     ("preference_model", "adapter"): {"rank": 4},
+    ("helpfulness_model", "human"): [{"pairs": "human.jsonl", "limit": 1}],
+    ("helpfulness_model", "adapter"): {"rank": 4},
     ("dpo", "adapter"): {"rank": 4},
+    ("rl", "rewards"): [{"type": "length", "target": 9}],
+    ("rl", "adapter"): {"rank": 4},
+    ("rl", "prompts"): [{"prompts": "human.jsonl"}],
 }
 """Another value of each setting that is text, nothing, or more than one value."""
 
@@ -221,6 +227,7 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write("comparisons.yaml", COMPARISONS)
     Path("preamble.txt").write_text("Be careful.\n")
     scorer("scorer", b"1")
+    people("human.jsonl", "yes")
     for kind in ("harmful", "helpful"):
         Path(f"{kind}.txt").write_text("".join(f"Question {kind} {index}?\n" for index in range(100)))
 
@@ -245,7 +252,6 @@ def others() -> None:
     write("other_revisions.yaml", yaml.safe_load(yaml.safe_dump(REVISIONS).replace("Hi", "Hey")))
     write("other_comparisons.yaml", yaml.safe_load(yaml.safe_dump(COMPARISONS).replace("Hi", "Hey")))
     Path("other_preamble.txt").write_text("Be kind.\n")
-    people("human.jsonl", "yes")
     scorer("other_scorer", b"2")
     shutil.copytree(shipped("prompts") / "templates", "templates")
     for path in Path("templates").rglob("*.jinja"):
@@ -404,12 +410,12 @@ def test_weights_in_a_folder_count_and_its_place_does_not() -> None:
 
 
 def test_a_stage_that_no_setting_asks_for_is_not_there_and_changes_nothing_else() -> None:
-    plain = recipe().model_copy(update={"ablate": None, "distill": None, "dpo": None})
+    plain = recipe().model_copy(update={"ablate": None, "distill": None, "helpfulness_model": None, "dpo": None})
     ablated = plain.model_copy(update={"ablate": recipe().ablate})
     distilled = plain.model_copy(update={"distill": recipe().distill})
     short = plain.model_copy(update={"dpo": recipe().dpo})
     before, with_ablate, with_distill, with_dpo = (digests(config) for config in (plain, ablated, distilled, short))
-    assert before.keys() == EVERY - {"ablate", "distill", "dpo"}
+    assert before.keys() == EVERY - {"ablate", "distill", "helpfulness_model", "dpo"}
     assert with_dpo.keys() - before.keys() == {"dpo"}
     assert {stage for stage in before if before[stage] != with_dpo[stage]} == {"evaluate", "report"}
     assert with_ablate.keys() - before.keys() == {"ablate"}

@@ -270,7 +270,7 @@ def test_transcripts(step: Step, change: dict[str, Any], text: str) -> None:
             [
                 ("user", f"{QUESTION_TURN}\n\nPerson: EU\n\nEI\nOptions:\n (A) [[[E1]]]\n (B) [[[E2]]]"),
                 ("assistant", "The answer is: (B)"),
-                ("user", f'{ASKED}\nEnd with a line that says "The answer is: (A)" or "The answer is: (B)".'),
+                ("user", f'{ASKED}\n\nEnd with a line that says "The answer is: (A)" or "The answer is: (B)".'),
             ],
         ),
         (

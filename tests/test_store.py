@@ -144,6 +144,14 @@ def test_a_damaged_record_is_told_with_file_and_line(tmp_path: Path, line: bytes
         next(records)
 
 
+def test_what_a_trainer_says_at_its_end_does_not_replace_the_last_steps_figures(tmp_path: Path) -> None:
+    folder = StepFolder(tmp_path)
+    for row in ({"step": 1, "loss": 0.7}, {"step": 2, "loss": 0.6}, {"step": 2, "train_runtime": 9.0}):
+        folder.metric(row)
+    folder.close()
+    assert folder.metrics() == [{"step": 1, "loss": 0.7}, {"step": 2, "loss": 0.6, "train_runtime": 9.0}]
+
+
 def test_a_damaged_row_of_metrics_is_told_with_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st\n{"step": 3}\n')
     with pytest.raises(StoreError, match=rf"^{tmp_path}/metrics\.jsonl:2: "):

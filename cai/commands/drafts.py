@@ -17,7 +17,7 @@ from rich.console import Console
 
 from cai.constitution import Constitution, check_constitution, load_constitution, read_constitution
 from cai.errors import InputError, Mistake
-from cai.few_shot import comparison_examples, revision_examples
+from cai.few_shot import comparison_examples, reasoning_examples, revision_examples
 from cai.lint.rules import Finding, findings, placed
 from cai.resources import find, shipped
 from cai.terminal import say
@@ -90,10 +90,14 @@ def _read(path: Path) -> tuple[YamlFile, Constitution]:
     return file, constitution
 
 
+_READERS = {"revision": revision_examples, "comparison": comparison_examples, "reasoning": reasoning_examples}
+"""What reads each kind of worked examples."""
+
+
 def _unreadable(file: YamlFile, constitution: Constitution) -> Iterator[Mistake]:
     """The mistakes of worked examples that rest in files."""
     folder = Path(file.name).parent
-    for part, read in (("revision", revision_examples), ("comparison", comparison_examples)):
+    for part, read in _READERS.items():
         try:
             read(getattr(constitution.few_shot, part), 0, folder)
         except InputError as error:

@@ -21,7 +21,7 @@ from cai.engine_config import VllmEngine
 from cai.engines.base import Request
 from cai.engines.codec import Codec
 from cai.engines.labels import Question
-from cai.engines.vllm_setup import children, engine_arguments, environment, messages_into, wait_for
+from cai.engines.vllm_setup import children, engine_arguments, environment, insistent_interrupt, messages_into, wait_for
 from cai.errors import EngineError, ItemFailed, MissingExtra, first_line
 from cai.models import ModelConfig
 from cai.prompts import Rendered
@@ -35,10 +35,16 @@ class VllmBackend:
 
     def __init__(self, config: VllmEngine, model: ModelConfig, share: float) -> None:
         self._log = Path(tempfile.mkdtemp(prefix="cai-vllm-")) / "messages.txt"
+        self._engine: Any = None
         before = children()
-        with messages_into(self._log):
-            self._engine: Any = _start(config, model, share, self._log)
-        self._processes = {process for process in children() - before if "resource_tracker" not in _command(process)}
+        try:
+            with messages_into(self._log), insistent_interrupt():
+                self._engine = _start(config, model, share, self._log)
+        except KeyboardInterrupt:
+            self._processes = _new(before)
+            self.close()
+            raise
+        self._processes = _new(before)
         settings = self._engine.model_config
         self._codec = Codec(self._engine.get_tokenizer(), model, settings.max_model_len)
         splits = self._engine.scheduler_config.enable_chunked_prefill
@@ -160,6 +166,11 @@ def _start(config: VllmEngine, model: ModelConfig, share: float, log: Path) -> A
         raise EngineError(
             f"vLLM could not start {model.model}: {first_line(error)}\n  its own messages: {log}"
         ) from error
+
+
+def _new(before: set[psutil.Process]) -> set[psutil.Process]:
+    """The processes that were started since; Python's own helper ends with this process."""
+    return {process for process in children() - before if "resource_tracker" not in _command(process)}
 
 
 def _command(process: psutil.Process) -> str:

@@ -6,7 +6,9 @@ import dataclasses
 import difflib
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,6 +132,31 @@ def messages_into(log: Path) -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(into)
+
+
+@contextmanager
+def insistent_interrupt() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt in here, and once more at the end where a library caught it and went on.
+
+    Python drops what is raised while it collects garbage or runs a callback, and a start has plenty of both. Does
+    nothing outside the main thread, where no signal arrives.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed = threading.Event()
+
+    def remember(number: int, frame: Any) -> None:
+        pressed.set()
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed.is_set():
+        raise KeyboardInterrupt
 
 
 def children() -> set[psutil.Process]:

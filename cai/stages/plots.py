@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cai.errors import MissingExtra
 from cai.records import Comparison, RoundScore, Seating
 from cai.stages.report_effects import KINDS, MODELS, TableRow, finite_mean
-from cai.stats import Estimate
+from cai.stats import Estimate, rate
 from cai.verdicts import by_principle
 
 if TYPE_CHECKING:
@@ -171,6 +171,27 @@ def labels(comparisons: Sequence[Comparison]) -> Plot:
         "the dashed line a pair is a tie and teaches the preference model little."
     )
     return _histogram(title, caption, [values], ("",), "P(a is better)", "Comparisons")
+
+
+def calibration(model: str, bins: Sequence[Mapping[str, float]]) -> Plot:
+    """A preference model's probability for the answer it prefers beside how often that is the better one."""
+    title = f"{model}: calibration"
+
+    def paint(axes: Axes) -> None:
+        axes.plot([0.5, 1], [0.5, 1], color=_INK, linestyle="--", linewidth=1)
+        shares = [rate(found["labelled"] * found["n"], int(found["n"])) for found in bins]
+        _dots(axes, [found["predicted"] for found in bins], shares, BLUE, "o")
+        axes.set_xlim(0.48, 1.02)
+        axes.set_xlabel("P(better), as the model says of the answer it prefers")
+        axes.set_ylabel("Share that is better")
+
+    count = int(sum(found["n"] for found in bins))
+    caption = (
+        f"{model}: n = {count} held-out pairs in bins of 0.05; bars: Wilson's 95 % intervals, as if pairs were independent. "
+        "On the dashed line a probability says what happens; below it the model is too sure of itself. Bai et al. "
+        "2022a, section 3.3."
+    )
+    return Plot(title, caption, _svg(title, paint))
 
 
 def _by_round(scores: Sequence[RoundScore], resamples: int) -> dict[int, Estimate]:

@@ -10,7 +10,7 @@ import datetime
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from cai.stages.report_distill import distill_examples, distill_facts
 from cai.stages.report_effects import HEADINGS, TableRow, percent, sentences, table
 from cai.stages.report_excerpts import Transcript, chains, examples, principle_use, spread, visible
 from cai.stages.report_flags import STEPS, chain_facts, flag_table
+from cai.stages.report_preference import curves, held_out_rows, left_out
 from cai.stages.report_rounds import Contrast, carried, contrasts, draw, said
 from cai.stages.report_verdicts import PAIRED, drawn_for, readings, worded
 from cai.store import write_text
@@ -67,7 +68,8 @@ class Findings:
 
     `revisions` and `round_scores` hold all rounds of the run's own chains, `ablated` and `ablated_scores` those of the
     chains of stage `ablate`; `curves` the logged rows of each stage that trains, `dropped` what was left out and why.
-    `preflight` is what DONE of `compare` says of the judge; `date` is the run's; none: today.
+    `preflight` is what DONE of `compare` says of the judge, `preference_models` what DONE of each stage that trains one
+    says of it; `date` is the run's; none: today.
     """
 
     recipe: Recipe
@@ -85,6 +87,7 @@ class Findings:
     ablated_scores: Sequence[RoundScore] = ()
     distilled: Sequence[Distilled] = ()
     preflight: Mapping[str, Any] | None = None
+    preference_models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     date: datetime.date | None = None
 
 
@@ -128,6 +131,8 @@ def _view(findings: Findings) -> dict[str, Any]:
         "caveats": caveats(findings.recipe, findings.judge_model, findings.judge_parameters),
         "facts": judge_facts(findings.comparisons, findings.preflight),
         "plots": _plots(findings, rows, changed, resamples),
+        "preferred": held_out_rows(findings.preference_models),
+        "unlearned": left_out(findings.preference_models),
         "ablated": [sentence for contrast in changed for sentence in said(contrast, resamples)],
         "distilled": distill_facts(findings.distilled, findings.recipe.select, resamples),
         "answers": distill_examples(findings.distilled),
@@ -166,15 +171,17 @@ def _plots(
         "judge": [figure(findings.comparisons) for figure in asked],
         "rounds": [plots.by_round(carried(findings.revisions, findings.round_scores, rounds), resamples)],
         "ablated": [draw(contrast, resamples) for contrast in changed],
+        "preference": [plots.calibration(name, bins) for name, bins in curves(findings.preference_models).items()],
         "training": _curves(findings),
         "models": [plots.by_model(rows)],
     }
 
 
 def _curves(findings: Findings) -> list[plots.Plot]:
-    stages = ("sft", "preference_model", "dpo", "rl")
-    sft, preference, dpo, rl = (findings.curves.get(stage, ()) for stage in stages)
+    stages = ("sft", "preference_model", "helpfulness_model", "dpo", "rl")
+    sft, preference, helpfulness, dpo, rl = (findings.curves.get(stage, ()) for stage in stages)
     weight = f"Each nat costs {findings.recipe.rl.kl:g} of reward."
+    kl = "kl_answer" if _logs(rl, "kl_answer") else "kl"  # our PPO logs both, nats an answer and a token
     drawn = [
         plots.curve("SFT: loss", sft, "loss", "Loss (nats/token)"),
         plots.curve("Preference model: loss", preference, "loss", "Loss (nats/prompt)"),
@@ -182,13 +189,16 @@ def _curves(findings: Findings) -> list[plots.Plot]:
             "Preference model: accuracy", preference, "accuracy", "Share of pairs", "Right means as the judge said."
         ),
         plots.curve("RL: reward", rl, "reward", "Score (log-odds, nats)", "Up is what RL is told to do."),
-        plots.curve("RL: KL from SL-CAI", rl, "kl", "KL (nats/answer)", weight),
+        plots.curve("RL: KL from SL-CAI", rl, kl, "KL (nats/answer)", weight),
     ]
     optional = [
+        ("Helpfulness model: loss", helpfulness, "loss", "Loss (nats/prompt)"),
+        ("Helpfulness model: accuracy", helpfulness, "accuracy", "Share of pairs", "Right means as people said."),
         ("DPO: loss", dpo, "loss", "Loss (nats/comparison)"),
         ("DPO: accuracy", dpo, "rewards/accuracies", "Share of pairs"),
         ("RL: entropy", rl, "entropy", "Entropy (nats/token)"),
         ("RL: answer length", rl, "completions/mean_length", "Mean length (tokens)"),
+        ("RL: answer length", rl, "answer_length", "Mean length (tokens)"),
     ]
     return drawn + [plots.curve(title, rows, *told) for title, rows, *told in optional if _logs(rows, told[0])]
 

@@ -59,7 +59,7 @@ class Watcher(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Called once a checkpoint is whole: only a marked one is resumed from."""
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / _COMPLETE).touch()
+        mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     @contextmanager
     def on_interrupt(self) -> Iterator[None]:
@@ -96,11 +96,21 @@ def run(
     with tracked(trainer, report_to, folder), watcher.on_interrupt():
         result = trainer.train(resume_from_checkpoint=str(start) if start else None)
     trainer.model.config.use_cache = True  # the trainers switch it off, and generation from the saved model would crawl
+    leave_model(folder, save or trainer.save_model)
+    return {"steps": trainer.state.global_step, "loss": result.training_loss, "resumed_from": start and start.name}
+
+
+def leave_model(folder: Path, save: Callable[[Path], None]) -> None:
+    """Leaves `folder`/model, which `save` writes, whole or not at all; the checkpoints are no longer needed."""
     part = folder / "model.part"
-    (save or trainer.save_model)(part)
+    save(part)
     replace_folder(folder / "model", part)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    return {"steps": trainer.state.global_step, "loss": result.training_loss, "resumed_from": start and start.name}
+
+
+def mark_complete(checkpoint: Path) -> None:
+    """Only a checkpoint that is marked so is resumed from."""
+    (checkpoint / _COMPLETE).touch()
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

@@ -1,115 +1,150 @@
-"""RL-CAI: reinforcement learning against the preference model, by RLOO. Bai et al. 2022, section 4.2.
+"""RL-CAI through TRL: RLOO and GRPO, which draw several answers a prompt and need no value model.
 
-RLOO (Ahmadian et al. 2024, arXiv 2402.14740): k answers a prompt; the reward of each, less `kl` times its
-log-ratio to the SL-CAI model (nats, summed over the answer), minus the mean of the other k - 1, is its advantage.
-Deviations: the paper uses PPO; rewards are raw preference-model scores, as in the paper.
+Bai et al. 2022, section 4.2. RLOO (Ahmadian et al. 2024, arXiv 2402.14740): k answers a prompt; the reward of each,
+less `kl` times its log-ratio to the SL-CAI model (nats, summed over the answer), minus the mean of the other k - 1, is
+its advantage. GRPO (Shao et al. 2024, arXiv 2402.03300): an answer's advantage is its reward less its group's mean,
+over the group's standard deviation; `kl` times the KL to the SL-CAI model (nats a token) is part of the loss.
+Deviation: the paper uses PPO.
 """
 
 from __future__ import annotations
 
 import importlib
-import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from transformers import AutoTokenizer
-from trl.trainer.rloo_config import RLOOConfig
 
 from cai.encoding import chat_turns, prompt_text
-from cai.errors import InputError
+from cai.errors import InputError, MissingExtra
 from cai.prompts import Rendered
-from cai.train_config import RlConfig
+from cai.rl_config import GrpoConfig, RlooConfig
 from cai.trainers.common import Watch, Watcher, arguments, batches, run
-from cai.trainers.scorer import PreferenceScorer
+from cai.trainers.lora import frozen, in_float32, lora, named, quantization, save_merged
+from cai.trainers.mixing import Task, mix
+from cai.trainers.reward import Reward
+from cai.trainers.rewards import means
 from cai.weights import resolve
+
+TrlConfig = RlooConfig | GrpoConfig
 
 
 def train_rl(
-    harmful: Sequence[Rendered],
-    helpful: Sequence[Rendered],
+    harmful: Sequence[Task],
+    helpful: Sequence[Task],
     start: str,
-    preference_model: str,
+    reward: Reward,
     folder: Path,
-    config: RlConfig,
+    config: TrlConfig,
     seed: int,
     watch: Watch,
 ) -> dict[str, Any]:
-    """Trains `start` against `preference_model` and leaves the policy in `folder`/model.
+    """Trains `start` for `reward` and leaves the policy in `folder`/model, and a LoRA adapter also in `folder`/adapter.
 
-    Logged every step: reward (log-odds), kl (nats a token), mean length (tokens). Returns the last step's figures.
+    Logged every step: reward, reward/<part> (means, before weights), kl (nats a token), mean length (tokens). Returns
+    the last step's figures. Raises InputError where vLLM is asked for on a machine without a GPU, MissingExtra where
+    it, bitsandbytes or a tracker is not installed.
     """
-    prompts = mix(harmful, helpful, config.helpful_share, config.steps * config.prompts_per_step, seed)
+    tasks = mix(harmful, helpful, config.helpful_share, config.steps * config.prompts_per_step, seed)
     tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start), padding_side="left")
-    scorer = PreferenceScorer(preference_model)
-
-    def preference_score(completions: list[Any], index: list[int], **_: Any) -> list[float | None]:
-        pairs = [(prompts[i], _text(c, prompts[i])) for i, c in zip(index, completions, strict=True)]
-        return list(scorer.score(pairs))
-
-    rows = [{"prompt": _prompt(tokenizer, prompt), "index": index} for index, prompt in enumerate(prompts)]
-    watcher = Watcher(watch)
-    trainer = _rloo_trainer()(
-        model=resolve(start),
-        reward_funcs=preference_score,
-        args=RLOOConfig(
-            **arguments(folder, seed, config.save_every, config.gradient_checkpointing),
-            **batches(config.prompts_per_step * config.samples, config.micro_batch),
-            max_steps=config.steps,
-            num_generations=config.samples,
-            max_completion_length=config.max_tokens,
-            temperature=config.temperature,
-            learning_rate=config.learning_rate,
-            lr_scheduler_type="constant",
-            beta=config.kl,
-            shuffle_dataset=False,
-            generation_kwargs={"use_cache": True},
-            model_init_kwargs={"dtype": "float32"},
-        ),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-    )
-    figures = run(trainer, folder, watcher)
-    scorer.close()
-    return {**figures, "tokens": int(trainer.state.num_input_tokens_seen), "prompts": len(prompts)}
+    rows = [{"prompt": _prompt(tokenizer, task.prompt), "index": index} for index, task in enumerate(tasks)]
+    adapter = config.adapter
+    trainer_class, config_class = _classes(config)
+    with named(adapter, "rl"):
+        trainer = trainer_class(
+            model=resolve(start),
+            reward_funcs=_called(reward, tasks, tokenizer),
+            args=config_class(**_arguments(config, folder, seed)),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            peft_config=lora(adapter) if adapter else None,
+            quantization_config=quantization(adapter) if adapter else None,
+        )
+    in_float32(trainer.model)
+    save = partial(save_merged, trainer.model, tokenizer, start, folder / "adapter") if adapter else None
+    figures = run(trainer, folder, Watcher(watch), config.report_to, save)
+    return {**figures, "tokens": int(trainer.state.num_input_tokens_seen), "prompts": len(tasks)}
 
 
-def mix(
-    harmful: Sequence[Rendered], helpful: Sequence[Rendered], share: float, count: int, seed: int
-) -> list[Rendered]:
-    """`count` prompts, a `share` of them helpful; each set is gone through in a new order before any repeats.
+def _called(reward: Reward, tasks: Sequence[Task], tokenizer: Any) -> Callable[..., list[float]]:
+    """The reward as TRL calls it, with all answers of a step at once."""
+    ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
 
-    Raises InputError where a set that the share asks for is empty.
-    """
-    draw = random.Random(seed)
-    wanted = {"helpful": round(share * count), "harmful": count - round(share * count)}
-    mixed: list[Rendered] = []
-    for name, prompts in (("helpful", helpful), ("harmful", harmful)):
-        if wanted[name] and not prompts:
-            raise InputError(f"rl: helpful_share {share} asks for {name} prompts and there are none")
-        passes = -(-wanted[name] // max(1, len(prompts)))
-        mixed += [prompt for _ in range(passes) for prompt in draw.sample(prompts, len(prompts))][: wanted[name]]
-    draw.shuffle(mixed)
-    return mixed
+    def total(
+        completions: list[Any],
+        completion_ids: list[list[int]],
+        index: list[int],
+        log_metric: Callable[[str, float], None],
+        **_: Any,
+    ) -> list[float]:
+        written = zip(index, completions, completion_ids, strict=True)
+        rewarded = reward([tasks[i].sample(_text(text), len(ids), ids[-1] in ends) for i, text, ids in written])
+        for name, value in means(rewarded).items():
+            log_metric(name, value)
+        return list(rewarded.total)
+
+    return total
 
 
-def _rloo_trainer() -> Any:
-    """TRL's trainer, without vLLM: TRL imports it where it is installed, in ten seconds, for nothing."""
-    utilities = importlib.import_module("trl.import_utils")
-    vars(utilities)["is_vllm_available"] = lambda min_version=None: False
-    from trl.trainer.rloo_trainer import RLOOTrainer
+def _arguments(config: TrlConfig, folder: Path, seed: int) -> dict[str, Any]:
+    return {
+        **arguments(folder, seed, config.save_every, config.gradient_checkpointing),
+        **batches(config.prompts_per_step * config.samples, config.micro_batch),
+        **_algorithm(config),
+        **_generation(config),
+        "max_steps": config.steps,
+        "num_generations": config.samples,
+        "max_completion_length": config.max_tokens,
+        "temperature": config.temperature,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "constant",
+        "beta": config.kl,
+        "shuffle_dataset": False,
+        "model_init_kwargs": frozen(config.adapter) if config.adapter else {"dtype": "float32"},
+    }
 
-    return RLOOTrainer
+
+def _algorithm(config: TrlConfig) -> dict[str, Any]:
+    """What GRPO alone has."""
+    if isinstance(config, RlooConfig):
+        return {}
+    return {"scale_rewards": config.scale_rewards, "loss_type": config.loss_type, "epsilon": config.epsilon}
+
+
+def _generation(config: TrlConfig) -> dict[str, Any]:
+    """What answers are sampled with. Raises InputError for vLLM where there is no GPU."""
+    if config.vllm == "none":
+        return {"generation_kwargs": {"use_cache": True}}
+    if not torch.cuda.is_available():
+        raise InputError(f"rl.vllm: {config.vllm} needs a GPU, and this machine has none; take `vllm: none`")
+    if find_spec("vllm") is None:
+        raise MissingExtra("vllm", "vllm")
+    return {
+        "use_vllm": True,
+        "vllm_mode": config.vllm,
+        "vllm_gpu_memory_utilization": config.vllm_memory,
+        "vllm_server_base_url": config.vllm_server if config.vllm == "server" else None,
+    }
+
+
+def _classes(config: TrlConfig) -> tuple[Any, Any]:
+    """TRL's trainer and its settings; it imports vLLM where that is installed, in ten seconds, so only where asked."""
+    if config.vllm == "none":
+        utilities = importlib.import_module("trl.import_utils")
+        vars(utilities)["is_vllm_available"] = lambda min_version=None: False
+    name = config.algorithm
+    trainer, settings = (importlib.import_module(f"trl.trainer.{name}_{part}") for part in ("trainer", "config"))
+    return vars(trainer)[f"{name.upper()}Trainer"], vars(settings)[f"{name.upper()}Config"]
 
 
 def _prompt(tokenizer: Any, prompt: Rendered) -> Any:
     return chat_turns(tokenizer, prompt) if prompt.messages else prompt_text(tokenizer, prompt)
 
 
-def _text(completion: Any, prompt: Rendered) -> str:
-    """The answer as the preference model saw answers in training: cut at stop strings, stripped."""
-    text = completion if isinstance(completion, str) else completion[0]["content"]
-    for stop in prompt.stop:
-        text = text.split(stop, 1)[0]
-    return text.strip()
+def _text(completion: Any) -> str:
+    return completion if isinstance(completion, str) else completion[0]["content"]

@@ -1,0 +1,50 @@
+"""Llama 2's reward: safety first, helpfulness where the answer is safe (arXiv 2307.09288, section 3.2.3).
+
+R_c = R_s where the prompt is harmful or R_s < threshold, else R_h, both as sigmoids; the reward is WHITEN(LOGIT(R_c)).
+Our preference models score in log-odds, so LOGIT is the score as it is, and nothing is lost to saturation. The paper
+does not print WHITEN: here it is (x - mean) / standard deviation over all answers of a step, and 0 where all are alike.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cai.reward_config import Llama2Reward
+from cai.trainers.reward import Reward, Rewarded, Sample
+from cai.verdicts import logistic
+
+
+@dataclass(frozen=True)
+class Llama2:
+    """`safety` and `helpfulness` give log-odds."""
+
+    safety: Reward
+    helpfulness: Reward
+    config: Llama2Reward
+
+    def __call__(self, samples: Sequence[Sample]) -> Rewarded:
+        """The rule's reward; parts: both scores, and `unsafe`, 1 where the safety score was taken, else 0."""
+        safety, helpfulness = self.safety(samples).total, self.helpfulness(samples).total
+        unsafe = [self._unsafe(sample, score) for sample, score in zip(samples, safety, strict=True)]
+        chosen = [s if taken else h for s, h, taken in zip(safety, helpfulness, unsafe, strict=True)]
+        total = tuple(whiten(chosen) if self.config.whiten else chosen)
+        parts = {"safety": safety, "helpfulness": helpfulness, "unsafe": tuple(map(float, unsafe))}
+        return Rewarded(total, parts)
+
+    def close(self) -> None:
+        """Closes both."""
+        self.safety.close()
+        self.helpfulness.close()
+
+    def _unsafe(self, sample: Sample, score: float) -> bool:
+        return sample.kind == "harmful" or logistic(score) < self.config.threshold
+
+
+def whiten(values: Sequence[float]) -> list[float]:
+    """Shifted to mean 0 and scaled to standard deviation 1, the values being the population; 0 where all are equal."""
+    if not values:
+        return []
+    mean, spread = statistics.fmean(values), statistics.pstdev(values)
+    return [(value - mean) / spread if spread > 0 else 0.0 for value in values]

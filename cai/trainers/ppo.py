@@ -1,0 +1,220 @@
+"""RL-CAI by PPO: the policy writes answers, a reward scores them, and clipped policy gradients follow.
+
+Bai et al. 2022, section 4.2, take over the settings of Bai et al. 2022a (section 4.1, App. B): PPO with a KL penalty to
+the model that it starts from, a reward at the end of each answer, no entropy bonus. Deviations, all of them settings:
+the critic begins as the preference model (InstructGPT), advantages are whitened, values are clipped (Ziegler et al.
+2019), and the optimizer is AdamW with the betas and epsilon of Llama 2 (section 3.2.3).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import DistributedType, set_seed
+from torch import Tensor
+from transformers import AutoTokenizer
+
+from cai.errors import InputError
+from cai.identity import seed_of
+from cai.prompts import Rendered
+from cai.records import Kind
+from cai.rl_config import PpoConfig
+from cai.trainers.actor_critic import ActorCritic, load
+from cai.trainers.common import Watch, Watcher, leave_model
+from cai.trainers.ema import Ema
+from cai.trainers.kl_control import KlControl
+from cai.trainers.lora import save_merged
+from cai.trainers.mixing import Task
+from cai.trainers.ppo_data import Texts, of_step, tasks_of
+from cai.trainers.ppo_state import Checkpoints, Progress
+from cai.trainers.ppo_step import Learner, described, lesson
+from cai.trainers.reward import Reward
+from cai.trainers.rewards import means
+from cai.trainers.rollout import read, write
+from cai.weights import resolve
+
+_BETAS, _EPSILON = (0.9, 0.95), 1e-5
+"""Of AdamW (Llama 2, section 3.2.3)."""
+
+
+def train_ppo(
+    prompts: Sequence[Rendered],
+    start: str,
+    reward: Reward,
+    folder: Path,
+    config: PpoConfig,
+    seed: int,
+    watch: Watch,
+    critic_start: str | None = None,
+    kinds: Sequence[Kind] = (),
+    pretraining: Sequence[str] = (),
+    facts: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Trains `start` to climb `reward` on `prompts`, in their order, and leaves the policy in `folder`/model.
+
+    `critic_start`: the preference model that the critic begins as; None: `start`, with a head that begins at 0.
+    `kinds` and `facts` say more of each prompt, to the reward. `pretraining`: texts for PPO-ptx. The reward is not
+    closed. Logged every step: reward and its parts, kl (nats a token), kl_answer, entropy (nats a token), losses, and
+    what else the metrics' names say. Returns steps, tokens written, the last step's reward and kl, the share of time
+    spent on writing, what was resumed from, and how many parameters were trained.
+
+    Raises InputError where models, layers or texts don't fit, Interrupted after Ctrl-C; MissingExtra where bitsandbytes
+    is not installed.
+    """
+    training = _Training(
+        tasks_of(prompts, kinds, facts), start, reward, folder, config, seed, critic_start, pretraining
+    )
+    resumed = training.checkpoints.resume()
+    watcher = Watcher(watch)
+    with watcher.on_interrupt():
+        while training.progress.step < config.steps and not watcher.interrupted:
+            row = training.step()
+            if training.main:
+                watch.metric(row)
+                watch.step(training.progress.step, config.steps)
+            if training.any_process(watcher.interrupted):
+                watcher.interrupted = True
+            if watcher.interrupted or training.progress.step % config.save_every == 0:
+                training.checkpoints.save(training.progress.step)
+    training.finish()
+    return {**training.progress.figures(), "resumed_from": resumed, "trainable_parameters": training.trainable}
+
+
+class _Training:
+    """All that a training holds."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        start: str,
+        reward: Reward,
+        folder: Path,
+        config: PpoConfig,
+        seed: int,
+        critic_start: str | None,
+        pretraining: Sequence[str],
+    ) -> None:
+        self._tasks, self._start, self._reward, self._folder = tasks, start, reward, folder
+        self._config, self._seed = config, seed
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start))
+        texts = Texts(self._tokenizer, pretraining, config.ptx, seed) if config.ptx else None
+        self._accelerator = _accelerator(config)
+        set_seed(seed_of(seed, "ppo") % 2**32)  # an adapter begins at random
+        self._whole, self._reference = load(start, critic_start, config, self._accelerator.device)
+        self._optimizer = _optimizer(self._whole, config)
+        self._model, self._optimizer = self._accelerator.prepare(self._whole, self._optimizer)
+        self._learner = Learner(self._model, self._optimizer, self._accelerator, config, texts)
+        self._control = KlControl(config.kl, config.kl_target, config.kl_gain)
+        self.progress = Progress()
+        trained = [(name, weight) for name, weight in self._whole.policy.named_parameters() if weight.requires_grad]
+        self._ema = Ema(trained, config.ema) if config.ema else None
+        kept = (self.progress, self._control, *([self._ema] if self._ema else []))
+        self.checkpoints = Checkpoints(folder / "checkpoints", self._accelerator, self._whole, *kept)
+
+    @property
+    def main(self) -> bool:
+        """Whether this process is the one that reports."""
+        return self._accelerator.is_main_process
+
+    @property
+    def trainable(self) -> int:
+        """How many parameters are trained, the critic's included."""
+        return sum(weight.numel() for weight in self._whole.parameters() if weight.requires_grad)
+
+    def any_process(self, here: bool) -> bool:
+        """Whether it is so in any process, so that all of them stop after the same step."""
+        return bool(self._summed(torch.tensor(float(here), device=self._accelerator.device)))
+
+    def step(self) -> dict[str, float]:
+        """One step: writes answers, has them scored, learns from them. Returns what is logged."""
+        number, config = self.progress.step + 1, self._config
+        set_seed(seed_of(self._seed, "ppo", number, self._accelerator.process_index) % 2**32)
+        begun = time.perf_counter()
+        rollout = self._roll_out(of_step(self._tasks, number, config))
+        written = time.perf_counter()
+        rewarded = self._reward(rollout.written.samples)
+        taught = lesson(rollout, rewarded.total, self._control.weight, config)
+        rate = self._rate(number)
+        self._whole.train()
+        told = {**described(taught), **self._learner.learn(taught, number)}
+        if self._ema:
+            self._ema.update()
+        told = {"reward": sum(rewarded.total) / len(rewarded.total), **means(rewarded), **told}
+        told = self._over_processes(told)
+        row = {**told, "kl_coefficient": self._control.weight, "learning_rate": rate}
+        self._control.update(told["kl_answer"])
+        tokens = int(self._summed(rollout.written.mask.sum()))
+        return self.progress.note(row, tokens, written - begun, time.perf_counter() - written)
+
+    def _roll_out(self, tasks: Sequence[Task]) -> Any:
+        """What this process's share of the policy's answers is, and what is said of them."""
+        config, accelerator = self._config, self._accelerator
+        mine = tasks[accelerator.process_index :: accelerator.num_processes]
+        self._whole.eval()
+        with accelerator.autocast():
+            policy = self._whole.policy
+            written = write(policy, self._tokenizer, mine, config.max_tokens, config.temperature, config.sampling_batch)
+            return read(self._whole, self._reference, written, config.temperature, config.micro_batch)
+
+    def _rate(self, step: int) -> float:
+        """Sets the rates of a step: linear from a tenth over `warmup` steps, then constant (InstructGPT, App. C.4)."""
+        config = self._config
+        done = min(1.0, (step - 1) / config.warmup) if config.warmup else 1.0
+        policy, critic = self._optimizer.param_groups
+        policy["lr"] = config.learning_rate * (0.1 + 0.9 * done)
+        critic["lr"] = config.value_learning_rate * (0.1 + 0.9 * done)
+        return policy["lr"]
+
+    def _over_processes(self, told: dict[str, float]) -> dict[str, float]:
+        """The mean of each figure over all processes."""
+        processes = self._accelerator.num_processes
+        if processes == 1:
+            return told
+        values = torch.tensor(list(told.values()), dtype=torch.float32, device=self._accelerator.device)
+        return dict(zip(told, (self._summed(values) / processes).tolist(), strict=True))
+
+    def _summed(self, values: Tensor) -> Tensor:
+        found: Any = self._accelerator.reduce(values, "sum")
+        return found
+
+    def finish(self) -> None:
+        """Leaves the policy as a plain model: its weights' running mean where that is asked for."""
+        if self._ema:
+            self._ema.put()
+        if self.main:
+            leave_model(self._folder, self._save)
+        self._accelerator.wait_for_everyone()
+
+    def _save(self, part: Path) -> None:
+        policy: Any = self._whole.policy
+        if self._config.adapter:
+            save_merged(policy, self._tokenizer, self._start, self._folder / "adapter", part)
+            return
+        policy.save_pretrained(part)
+        self._tokenizer.save_pretrained(part)
+
+
+def _accelerator(config: PpoConfig) -> Accelerator:
+    """bfloat16 on a GPU, float32 on a CPU. Raises InputError for sharded weights, or a minibatch that can't be shared."""
+    cuda = torch.cuda.is_available()
+    unused: list[Any] = [DistributedDataParallelKwargs(find_unused_parameters=True)] if config.ptx else []
+    accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if cuda else "no", kwargs_handlers=unused)
+    processes, minibatch = accelerator.num_processes, min(config.minibatch, config.prompts_per_step * config.samples)
+    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        raise InputError("rl: PPO writes answers with whole weights, and these are sharded; launch it without sharding")
+    if minibatch % processes:
+        raise InputError(f"rl.minibatch {minibatch} cannot be shared by {processes} processes; take a multiple")
+    return accelerator
+
+
+def _optimizer(model: ActorCritic, config: PpoConfig) -> Any:
+    groups = [
+        {"params": [p for p in model.policy.parameters() if p.requires_grad], "lr": config.learning_rate},
+        {"params": list(model.critic.parameters()), "lr": config.value_learning_rate},
+    ]
+    return torch.optim.AdamW(groups, betas=_BETAS, eps=_EPSILON, weight_decay=config.weight_decay)

@@ -1,0 +1,80 @@
+"""How far PPO has come, and the checkpoints from which it goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from cai.trainers.common import latest_checkpoint, mark_complete
+
+
+@dataclass
+class Progress:
+    """Steps taken, tokens written, seconds spent, and the last step's figures."""
+
+    step: int = 0
+    tokens: int = 0
+    generating: float = 0.0
+    training: float = 0.0
+    last: dict[str, float] = field(default_factory=dict)
+
+    def note(self, row: dict[str, float], tokens: int, generating: float, training: float) -> dict[str, float]:
+        """Takes a step in, and returns all that is logged of it."""
+        self.step, self.tokens, self.last = self.step + 1, self.tokens + tokens, row
+        self.generating, self.training = self.generating + generating, self.training + training
+        spent = {"seconds_generating": generating, "seconds_training": training}
+        return {"step": self.step, **row, "tokens": tokens, "num_tokens": self.tokens, **spent}
+
+    def figures(self) -> dict[str, Any]:
+        """What a training comes to."""
+        share = self.generating / (self.generating + self.training)
+        told = {name: self.last[name] for name in ("reward", "kl")}
+        return {"steps": self.step, "tokens": self.tokens, **told, "generating_share": share}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a checkpoint."""
+        vars(self).update(state)
+
+
+class Checkpoints:
+    """Trained weights, optimizer, random states, and what else `kept` holds, as accelerate writes them.
+
+    `model` is what the optimizer trains, before it is wrapped; its frozen weights are read from where they came from.
+    """
+
+    def __init__(self, folder: Path, accelerator: Accelerator, model: nn.Module, *kept: Any) -> None:
+        self._folder, self._accelerator = folder, accelerator
+        self._trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+        accelerator.register_save_state_pre_hook(self._without_frozen)
+        accelerator.register_for_checkpointing(*kept)
+
+    def save(self, step: int) -> None:
+        """Keeps all that the next step depends on; older checkpoints go once this one is whole."""
+        place = self._folder / f"checkpoint-{step}"
+        self._accelerator.save_state(str(place))
+        self._accelerator.wait_for_everyone()
+        if self._accelerator.is_main_process:
+            mark_complete(place)
+            for other in set(self._folder.glob("checkpoint-*")) - {place}:
+                shutil.rmtree(other)
+
+    def resume(self) -> str | None:
+        """Goes on from the last whole checkpoint, if there is one, and returns its name."""
+        with self._accelerator.main_process_first():
+            found = latest_checkpoint(self._folder)
+        if found:
+            self._accelerator.load_state(str(found), strict=False)  # frozen weights lie in no checkpoint
+        return found and found.name
+
+    def _without_frozen(self, models: list[Any], states: list[dict[str, Tensor]], folder: str) -> None:
+        whole = states[0]
+        states[0] = {name: whole[name] for name in whole if name.removeprefix("module.") in self._trained}
