@@ -188,8 +188,8 @@ def calibration(model: str, bins: Sequence[Mapping[str, float]]) -> Plot:
     count = int(sum(found["n"] for found in bins))
     caption = (
         f"{model}: n = {count} held-out pairs in bins of 0.05; bars: Wilson's 95 % intervals, as if pairs "
-        "were independent. On the dashed line a probability says what happens; below it the model is too sure of itself. Bai et al. "
-        "2022a, section 3.3."
+        "were independent. On the dashed line a probability says what happens; below it the model is too sure of "
+        "itself. Bai et al. 2022a, section 3.3."
     )
     return Plot(title, caption, _svg(title, paint))
 
