@@ -1,4 +1,4 @@
-"""The settings of stage `rl`, one class an algorithm: RLOO, GRPO, or the paper's PPO (Bai et al. 2022, section 4.2)."""
+"""The settings of stage `rl`, one class an algorithm: RLOO, GRPO, best-of-n, PPO (Bai et al. 2022, section 4.2)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from cai.identity import Config, identity, knob
 from cai.records import Kind
 from cai.reward_config import PreferenceModelReward, RewardConfig
-from cai.train_config import AdapterConfig
+from cai.train_config import AdapterConfig, SftConfig
 
 
 def _raw_score() -> tuple[RewardConfig, ...]:
@@ -212,4 +212,38 @@ class PpoConfig(RlBase):
         return self
 
 
-RlConfig = Annotated[RlooConfig | GrpoConfig | PpoConfig, Field(discriminator="algorithm")]
+class BestOfNConfig(RlBase):
+    """Rejection sampling: the best of several answers is learned, round after round (Llama 2, section 3.2.3)."""
+
+    algorithm: Literal["best_of_n"] = identity("best_of_n", "Best-of-n, which Llama 2 calls rejection sampling.")
+    steps: int = identity(4, "Rounds of sampling and finetuning; Llama 2 has 4 before its PPO (RLHF-V1 to V4).", ge=1)
+    prompts_per_step: int = identity(512, "Prompts in one round.", ge=1)
+    samples: int = identity(16, "Answers sampled a prompt; Llama 2 shows 1 to 100 and names none.", ge=2)
+    keep_earlier: bool = identity(
+        True,
+        "Learns the best answers of all rounds so far; Llama 2 lost abilities where it took the last round's alone.",
+    )
+    temperature: float = identity(1.0, "Sampling temperature; Llama 2 found 1.2 to 1.3 best for 10 to 100.", gt=0)
+    sampling_batch: int = identity(64, "Answers written at once; other ones are drawn where it changes.", ge=1)
+    learning_rate: float = identity(1e-5, "Peak learning rate of the finetuning (AdamW), as `sft.learning_rate`.", gt=0)
+    epochs: float = identity(1.0, "Passes over a round's rows.", gt=0)
+    batch_size: int = identity(32, "Rows in one optimizer step.", ge=1)
+    micro_batch: int = knob(8, "Rows in one forward pass; must divide `batch_size`.", ge=1)
+    max_length: int = identity(1024, "Longest prompt with its answer, tokens; longer rows are left out.", ge=8)
+
+    @property
+    def sft(self) -> SftConfig:
+        """The finetuning of a round."""
+        names = ("epochs", "learning_rate", "batch_size", "micro_batch", "max_length", "save_every")
+        return SftConfig(
+            **{name: getattr(self, name) for name in names}, gradient_checkpointing=self.gradient_checkpointing
+        )
+
+    @model_validator(mode="after")
+    def _divides(self) -> BestOfNConfig:
+        if self.batch_size % min(self.micro_batch, self.batch_size):
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
+        return self
+
+
+RlConfig = Annotated[RlooConfig | GrpoConfig | PpoConfig | BestOfNConfig, Field(discriminator="algorithm")]

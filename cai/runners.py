@@ -20,7 +20,7 @@ from cai.records import Answer, Comparison, Distilled, Kind, Measurement, Revisi
 from cai.reward_config import PreferenceModelReward
 from cai.reward_material import own
 from cai.rewarding import rewarded, tasks
-from cai.rl_config import PpoConfig
+from cai.rl_config import BestOfNConfig, PpoConfig
 from cai.selection import Selection, answer_of, select
 from cai.stages.ablate import Ablate, variants
 from cai.stages.compare import Compare
@@ -181,7 +181,9 @@ def _dpo(job: Job) -> dict[str, Any]:
 def _rl(job: Job) -> dict[str, Any]:
     config, start, asked = job.material.recipe.rl, job.checkpoint("sft").model, tasks(job)
     if isinstance(config, PpoConfig):
-        return _ppo(job, config, start, asked)
+        return _ppo(job, config, start, _mixed(job, asked))
+    if isinstance(config, BestOfNConfig):
+        return _best_of_n(job, config, start, _mixed(job, asked))
     with needing("train"):
         from cai.trainers.rl import train_rl
     with job.training() as watch, rewarded(job) as reward:
@@ -189,13 +191,27 @@ def _rl(job: Job) -> dict[str, Any]:
         return train_rl(asked["harmful"], asked["helpful"], start, reward, folder, config, seed, watch)
 
 
-def _ppo(job: Job, config: PpoConfig, start: str, asked: Mapping[Kind, Sequence[Task]]) -> dict[str, Any]:
-    """The critic begins as the preference model of this run that rewards the answers, if one does."""
+def _mixed(job: Job, asked: Mapping[Kind, Sequence[Task]]) -> list[Task]:
+    """The prompts of all steps, in order."""
     with needing("train"):
         from cai.trainers.mixing import mix
+    config = job.material.recipe.rl
+    count = config.steps * config.prompts_per_step
+    return mix(asked["harmful"], asked["helpful"], config.helpful_share, count, seed_of(job.seed, "rl"))
+
+
+def _best_of_n(job: Job, config: BestOfNConfig, start: str, mixed: Sequence[Task]) -> dict[str, Any]:
+    with needing("train"):
+        from cai.trainers.best_of_n import train_best_of_n
+    with job.training() as watch, rewarded(job) as reward:
+        return train_best_of_n(mixed, start, reward, job.folder.path, config, seed_of(job.seed, "rl"), watch)
+
+
+def _ppo(job: Job, config: PpoConfig, start: str, mixed: Sequence[Task]) -> dict[str, Any]:
+    """The critic begins as the preference model of this run that rewards the answers, if one does."""
+    with needing("train"):
         from cai.trainers.ppo import train_ppo
     material, seed = job.material, seed_of(job.seed, "rl")
-    mixed = mix(asked["harmful"], asked["helpful"], config.helpful_share, config.steps * config.prompts_per_step, seed)
     scorers = [reward.model for reward in config.rewards if isinstance(reward, PreferenceModelReward)]
     critic = next((job.checkpoint(stage).model for stage in scorers if own(material, stage)), None)
     with job.training() as watch, rewarded(job) as reward:

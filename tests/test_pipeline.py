@@ -332,3 +332,30 @@ def test_a_run_goes_on_to_its_report_without_the_items_that_failed(tmp_path: Pat
     page = (steps["report"].folder.path / "report.html").read_text("utf-8")
     assert all(name in page for name in failed)
     assert len(list(steps["score_rounds"].folder.records(RoundScore))) == 6 * 3 + 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "figures"),
+    [
+        (
+            "{algorithm: ppo, steps: 2, prompts_per_step: 2, samples: 2, minibatch: 2, micro_batch: 2, max_tokens: 8}",
+            {"kl_answer", "explained_variance"},
+        ),
+        (
+            "{algorithm: best_of_n, steps: 2, prompts_per_step: 2, samples: 3, batch_size: 2, max_tokens: 8, "
+            "micro_batch: 2}",
+            {"reward_best", "kl_bound"},
+        ),
+    ],
+)
+def test_other_algorithms_train_in_a_whole_recipe(
+    finished: tuple[Path, dict[str, Step]], settings: str, figures: set[str]
+) -> None:
+    root, before = finished
+    recipe = load_recipe("smoke", ["name=other", ABLATE, f"rl={settings}"])
+    steps = run(Material(recipe), RunFolder(root, "other"), Reporter(QUIET), "rl")
+    assert steps["preference_model"].digest == before["preference_model"].digest, "nothing before it runs again"
+    rows = steps["rl"].folder.metrics()
+    assert [row["step"] for row in rows] == [1, 2]
+    assert all(figures | {"reward", "reward/preference_model"} <= row.keys() for row in rows)
+    assert (steps["rl"].folder.path / "model" / "model.safetensors").is_file()

@@ -33,7 +33,8 @@ def test_every_reward_has_its_section_with_an_example_and_its_settings(kind: typ
 @pytest.mark.parametrize("kind", get_args(get_args(RlConfig)[0]))
 def test_every_algorithm_is_in_the_table_with_its_defaults(kind: type) -> None:
     row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{kind().algorithm}` |"))
-    assert f"`samples`, {kind().samples} |" in row and row.endswith(f", {kind().kl:g} |")
+    price = f", {kind().kl:g} |" if hasattr(kind(), "kl") else " none |"
+    assert f"`samples`, {kind().samples} |" in row and row.endswith(price)
 
 
 def test_the_examples_show_the_defaults() -> None:

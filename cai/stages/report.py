@@ -21,6 +21,7 @@ from cai.config import Recipe
 from cai.constitution import Constitution, Wording
 from cai.hygiene import FLAGS, answer_flags
 from cai.records import Comparison, Distilled, Measurement, Revision, RoundScore
+from cai.rl_config import BestOfNConfig, GrpoConfig, RlConfig
 from cai.stages import plots
 from cai.stages.ablate import drawable
 from cai.stages.report_caveats import Fact, caveats, judge_facts, parameters_text
@@ -180,8 +181,6 @@ def _plots(
 def _curves(findings: Findings) -> list[plots.Plot]:
     stages = ("sft", "preference_model", "helpfulness_model", "dpo", "rl")
     sft, preference, helpfulness, dpo, rl = (findings.curves.get(stage, ()) for stage in stages)
-    weight = f"Each nat costs {findings.recipe.rl.kl:g} of reward."
-    kl = "kl_answer" if _logs(rl, "kl_answer") else "kl"  # our PPO logs both, nats an answer and a token
     drawn = [
         plots.curve("SFT: loss", sft, "loss", "Loss (nats/token)"),
         plots.curve("Preference model: loss", preference, "loss", "Loss (nats/prompt)"),
@@ -189,7 +188,7 @@ def _curves(findings: Findings) -> list[plots.Plot]:
             "Preference model: accuracy", preference, "accuracy", "Share of pairs", "Right means as the judge said."
         ),
         plots.curve("RL: reward", rl, "reward", "Score (log-odds, nats)", "Up is what RL is told to do."),
-        plots.curve("RL: KL from SL-CAI", rl, kl, "KL (nats/answer)", weight),
+        *_kl(findings.recipe.rl, rl),
     ]
     optional = [
         ("Helpfulness model: loss", helpfulness, "loss", "Loss (nats/prompt)"),
@@ -201,6 +200,16 @@ def _curves(findings: Findings) -> list[plots.Plot]:
         ("RL: answer length", rl, "answer_length", "Mean length (tokens)"),
     ]
     return drawn + [plots.curve(title, rows, *told) for title, rows, *told in optional if _logs(rows, told[0])]
+
+
+def _kl(config: RlConfig, rows: Rows) -> list[plots.Plot]:
+    """Our PPO logs it an answer too; best-of-n has none to log."""
+    if isinstance(config, BestOfNConfig):
+        return []
+    price = "weighs {} in the loss" if isinstance(config, GrpoConfig) else "of an answer costs {} of reward"
+    key, unit = ("kl_answer", "answer") if _logs(rows, "kl_answer") else ("kl", "token")
+    note = f"Each nat {price.format(f'{config.kl:g}')}."
+    return [plots.curve("RL: KL from SL-CAI", rows, key, f"KL (nats/{unit})", note)]
 
 
 def _logs(rows: Rows, key: str) -> bool:
