@@ -65,7 +65,7 @@ class TrlBase(RlBase):
         "runs elsewhere (`vllm serve`, as TRL's pages say). vLLM only on a machine with a GPU.",
     )
     vllm_memory: float = knob(0.3, "Share of the GPU's memory that vLLM takes, colocated.", gt=0, lt=1)
-    vllm_server: str = knob("http://localhost:8000", "Address of the server.")
+    vllm_server: str | None = knob(None, "Address of the server; none: port 8000 of this machine.")
     report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = knob(
         (), "Where figures go besides the run's own folder, as in `sft.report_to`. None: nothing leaves the run."
     )
