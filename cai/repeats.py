@@ -82,9 +82,14 @@ def share_repeated(text: str, length: int) -> float:
 
     0 also for a text of fewer words.
     """
-    words = _words(text)
-    runs = list(zip(*(words[start:] for start in range(length)), strict=False))
+    runs = runs_of(text, length)
     return 1 - len(frozenset(runs)) / len(runs) if runs else 0.0
+
+
+def runs_of(text: str, length: int) -> list[tuple[str, ...]]:
+    """All runs of so many words, one at each word that has enough after it."""
+    words = _words(text)
+    return list(zip(*(words[start:] for start in range(length)), strict=False))
 
 
 def _ends(text: str) -> str:

@@ -19,7 +19,10 @@ OWN = ("preference_model", "helpfulness_model")
 class AnyReward(Config):
     """What all rewards have."""
 
-    weight: float = identity(1.0, "The reward counts so many times in the sum; below 0 it is a penalty.")
+    weight: float = identity(
+        1.0,
+        "The reward counts so many times in the sum; below 0 it is a penalty, 0: it is logged and not learned from.",
+    )
 
 
 class PreferenceModelReward(AnyReward):

@@ -28,6 +28,7 @@ from cai.trainers.mixing import Task
 from cai.trainers.reward import Reward, Rewarded, Sample
 from cai.trainers.reward_parts import function, length, repetition
 from cai.trainers.rewards import Part, Sum
+from cai.trainers.watched import Watched
 
 
 def tasks(job: Job) -> dict[Kind, list[Task]]:
@@ -49,7 +50,7 @@ def rewarded(job: Job) -> Iterator[Reward]:
             reward = _open(job, config, asked)
             stack.callback(reward.close)
             parts.append(Part(config.type, config.weight, reward))
-        yield Sum(parts)
+        yield Watched(Sum(parts))
 
 
 def _open(job: Job, config: RewardConfig, asked: Mapping[Rendered, Prompt]) -> Reward:

@@ -357,5 +357,5 @@ def test_other_algorithms_train_in_a_whole_recipe(
     assert steps["preference_model"].digest == before["preference_model"].digest, "nothing before it runs again"
     rows = steps["rl"].folder.metrics()
     assert [row["step"] for row in rows] == [1, 2]
-    assert all(figures | {"reward", "reward/preference_model"} <= row.keys() for row in rows)
+    assert all(figures | {"reward", "reward/preference_model", "answers/refusal"} <= row.keys() for row in rows)
     assert (steps["rl"].folder.path / "model" / "model.safetensors").is_file()

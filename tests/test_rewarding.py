@@ -120,7 +120,9 @@ def test_the_judge_is_asked_through_the_recipe_s_engine(job: Any) -> None:
         found = reward(samples)
         assert reward(samples) == found
     assert len(set(found.total)) > 4 and all(-1 <= value <= 1 for value in found.total)
-    assert means(found) == {"reward/judge": pytest.approx(sum(found.total) / 16)}
+    logged = means(found)
+    assert [name for name in logged if name.startswith("reward/")] == ["reward/judge"]
+    assert logged["reward/judge"] == pytest.approx(sum(found.total) / 16) and "answers/stock_phrases" in logged
 
 
 def test_a_judge_without_a_principle_to_rate_by_is_refused_before_anything_runs() -> None:

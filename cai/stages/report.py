@@ -198,6 +198,9 @@ def _curves(findings: Findings) -> list[plots.Plot]:
         ("RL: entropy", rl, "entropy", "Entropy (nats/token)"),
         ("RL: answer length", rl, "completions/mean_length", "Mean length (tokens)"),
         ("RL: answer length", rl, "answer_length", "Mean length (tokens)"),
+        ("RL: refusals", rl, "answers/refusal", "Share of answers", "By keyword rules."),
+        ("RL: stock phrases", rl, "answers/stock_phrases", "Share of runs of 4 words", "Said to other prompts too."),
+        ("RL: distinct pairs of words", rl, "answers/distinct", "Share of pairs", "Of all answers of a step."),
     ]
     return drawn + [plots.curve(title, rows, *told) for title, rows, *told in optional if _logs(rows, told[0])]
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from cai.trainers.reward import Reward, Rewarded, Sample
+from cai.trainers.watched import ANSWERS
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,12 @@ class Sum:
 
 
 def means(rewarded: Rewarded) -> Mapping[str, float]:
-    """What is logged of the rewards of a step: the mean of every part, as `reward/<name>`."""
-    return {f"reward/{name}": sum(values) / len(values) for name, values in rewarded.parts.items() if values}
+    """What is logged of a step: the mean of every part, as `reward/<name>`, and of every figure of the answers."""
+    return {
+        name if name.startswith(ANSWERS) else f"reward/{name}": sum(values) / len(values)
+        for name, values in rewarded.parts.items()
+        if values
+    }
 
 
 def _told(name: str, one: Rewarded) -> list[tuple[str, tuple[float, ...]]]:
