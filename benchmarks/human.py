@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from benchmarks.watch import Watch
 from cai.human import load_pairs
 from cai.learned_pairs import human_groups
 from cai.preference_figures import evaluate_preference
@@ -28,20 +29,6 @@ from cai.trainers.preference import train_preference_model
 from cai.trainers.scorer import PreferenceScorer
 
 MODEL, HELD_OUT, SEED = "smollm2-135m", 0.2, 0
-
-
-class _Watch:
-    """Prints the progress of training, and keeps what is logged."""
-
-    def __init__(self, console: Console, log: Path) -> None:
-        self._console, self._log = console, log
-
-    def step(self, done: int, total: int) -> None:
-        self._console.print(f"{self._log.parent.name}: {done}/{total} steps", highlight=False)
-
-    def metric(self, row: dict[str, Any]) -> None:
-        with self._log.open("a") as file:
-            file.write(json.dumps(row) + "\n")
 
 
 def main() -> None:
@@ -89,7 +76,7 @@ def _one(groups: list[Group], folder: Path, config: PreferenceModelConfig, conso
     learned, held_out = split_held_out(groups, HELD_OUT)
     if not (folder / "model").is_dir():
         folder.mkdir(parents=True, exist_ok=True)
-        watch, start = _Watch(console, folder / "metrics.jsonl"), time.perf_counter()
+        watch, start = Watch(console, folder / "metrics.jsonl"), time.perf_counter()
         figures = train_preference_model(learned, MODEL, folder, config, SEED, watch)
         figures = {**figures, "seconds": round(time.perf_counter() - start), "threads": torch.get_num_threads()}
         (folder / "figures.json").write_text(json.dumps({**figures, "config": config.model_dump()}, indent=1))

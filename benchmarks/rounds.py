@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.watch import Watch
 from cai.config import Recipe
 from cai.encoding import answered
 from cai.human import Pair, load_pairs
@@ -81,24 +82,10 @@ def _split(pairs: tuple[Pair, ...]) -> tuple[list[Pair], list[Pair]]:
     return train, [pair for pair, out in zip(pairs, held_out, strict=True) if out]
 
 
-class _Watch:
-    """Prints the progress of training."""
-
-    def __init__(self, console: Console, log: Path) -> None:
-        self._console, self._log = console, log
-
-    def step(self, done: int, total: int) -> None:
-        self._console.print(f"preference model: {done}/{total} steps", highlight=False)
-
-    def metric(self, row: dict[str, Any]) -> None:
-        with self._log.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-
-
 def _train(pairs: list[Pair], templates: Templates, folder: Path, console: Console) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     groups = human_groups(pairs, lambda prompt: templates.render("respond", messages=prompt.messages))
-    figures = train_preference_model(groups, MODEL, folder, CONFIG, 0, _Watch(console, folder / "metrics.jsonl"))
+    figures = train_preference_model(groups, MODEL, folder, CONFIG, 0, Watch(console, folder / "metrics.jsonl"))
     (folder / "figures.json").write_text(json.dumps(figures, indent=1))
 
 

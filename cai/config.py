@@ -23,6 +23,9 @@ from cai.sampling import DrawConfig, Sampling
 from cai.train_config import DpoConfig, HelpfulnessModelConfig, PreferenceModelConfig, SftConfig
 from cai.yamlfile import YamlFile, parse_yaml, read_yaml
 
+TOLD_APART = ("type", "mode", "algorithm")
+"""The fields by which groups of settings are told apart: another value, and the group has other settings."""
+
 
 class PromptsConfig(Config):
     """Which prompts, and how they are split."""
@@ -254,7 +257,7 @@ def _apply(file: YamlFile, override: str) -> None:
         if not isinstance(node, dict):
             raise InputError(f"override {override!r}: {'.'.join(parents[: depth + 1])} is not a group of settings")
     value = parse_yaml(text, f"override {override!r}")
-    if last in ("type", "mode", "algorithm") and node.get(last) != value.data:
+    if last in TOLD_APART and node.get(last) != value.data:
         node.clear()  # the other settings of the group were those of another type
     node[last] = value.data
     file.graft((*parents, last), value)

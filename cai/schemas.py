@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cai.config import Recipe
+from cai.config import TOLD_APART, Recipe
 from cai.constitution import Constitution
 from cai.feedback_config import AnswersConfig, JudgeConfig
 from cai.identity import role_of
@@ -50,9 +50,6 @@ def constitution_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-_NAMES = ("type", "mode", "algorithm")
-"""What tells groups apart, shown first of a group."""
-
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"recipe": recipe_schema, "constitution": constitution_schema}
 
 
@@ -63,7 +60,7 @@ def documented(config: type[BaseModel]) -> str:
 
 def _lines(config: type[BaseModel], depth: int) -> Iterator[str]:
     indent = "  " * depth
-    for name, field in sorted(config.model_fields.items(), key=lambda one: one[0] not in _NAMES):
+    for name, field in sorted(config.model_fields.items(), key=lambda one: one[0] not in TOLD_APART):
         nested = list(_models(field.annotation))
         mark = " [knob]" if role_of(config, name) == "knob" else ""
         yield f"{indent}# {field.description}{mark}"

@@ -17,7 +17,6 @@ NAMES = {"preference_model": "Preference model", "helpfulness_model": "Helpfulne
 class HeldOutRow:
     """A preference model on the held-out pairs of one source. None stands for what these pairs can't tell.
 
-    `agreement`: with the labels, each pair by how decided its label is (see `cai.preference_figures.agreement`).
     `longer_is_better`: what taking the longer answer would get right, of the pairs whose answers differ in length.
     `longer_wins`: how often the model does so. `correlation`: Pearson's, of score and words.
     """
@@ -26,7 +25,6 @@ class HeldOutRow:
     source: str
     pairs: int
     accuracy: Estimate | None
-    agreement: float | None
     calibration_error: Estimate | None
     longer_is_better: Estimate | None
     longer_wins: Estimate | None
@@ -73,7 +71,6 @@ def _row(model: str, source: str, figures: Mapping[str, Any]) -> HeldOutRow:
         source=source,
         pairs=figures["pairs"],
         accuracy=_estimate(figures["accuracy"]),
-        agreement=figures["agreement"],
         calibration_error=_estimate(calibration.get("error")),
         longer_is_better=_estimate(length.get("longer_is_better")),
         longer_wins=_estimate(length.get("longer_wins")),

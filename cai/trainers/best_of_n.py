@@ -25,7 +25,7 @@ from cai.identity import digest, seed_of
 from cai.rl_config import BestOfNConfig
 from cai.store import write_json
 from cai.trainers.common import Watch, leave_model
-from cai.trainers.mixing import Task
+from cai.trainers.mixing import Task, in_turn
 from cai.trainers.reward import Reward
 from cai.trainers.rewards import means
 from cai.trainers.rollout import write
@@ -107,10 +107,8 @@ def kl_bound(samples: int) -> float:
 
 
 def _asked(tasks: Sequence[Task], number: int, config: BestOfNConfig) -> list[Task]:
-    """A round's prompts, each once, in order; from the last one it goes on with the first."""
-    first = (number - 1) * config.prompts_per_step
-    drawn = [tasks[place % len(tasks)] for place in range(first, first + config.prompts_per_step)]
-    return list({_key(task): task for task in drawn}.values())
+    """A round's prompts, each once."""
+    return list({_key(task): task for task in in_turn(tasks, number, config.prompts_per_step)}.values())
 
 
 def _key(task: Task) -> str:

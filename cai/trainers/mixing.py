@@ -47,3 +47,9 @@ def mix(harmful: Sequence[Prompt], helpful: Sequence[Prompt], share: float, coun
         mixed += [prompt for _ in range(passes) for prompt in draw.sample(prompts, len(prompts))][: wanted[name]]
     draw.shuffle(mixed)
     return mixed
+
+
+def in_turn(tasks: Sequence[Prompt], step: int, count: int) -> list[Prompt]:
+    """The `count` tasks of a step (from 1); from the last one it goes on with the first."""
+    first = (step - 1) * count
+    return [tasks[place % len(tasks)] for place in range(first, first + count)]

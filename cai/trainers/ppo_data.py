@@ -15,7 +15,7 @@ from cai.identity import seed_of
 from cai.prompts import Rendered
 from cai.records import Kind
 from cai.rl_config import PpoConfig, PtxConfig
-from cai.trainers.mixing import Task
+from cai.trainers.mixing import Task, in_turn
 
 
 def tasks_of(
@@ -30,10 +30,8 @@ def tasks_of(
 
 
 def of_step(tasks: Sequence[Task], step: int, config: PpoConfig) -> list[Task]:
-    """The tasks of a step (from 1), `samples` times each; from the last one it goes on with the first."""
-    first = (step - 1) * config.prompts_per_step
-    drawn = [tasks[number % len(tasks)] for number in range(first, first + config.prompts_per_step)]
-    return [task for task in drawn for _ in range(config.samples)]
+    """The tasks of a step (from 1), `samples` times each."""
+    return [task for task in in_turn(tasks, step, config.prompts_per_step) for _ in range(config.samples)]
 
 
 class Texts:
