@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-NAMES = ("overhead", "memory", "http_calls", "prefix_reuse", "judging", "chains", "sft", "preference")
+NAMES = ("overhead", "memory", "http_calls", "prefix_reuse", "judging", "chains", "sft", "preference", "view_pages")
 RESULTS = Path(__file__).with_name("results.json")
 
 
@@ -19,11 +19,11 @@ def _measured(name: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _write(rows: list[dict[str, Any]]) -> None:
+def merge_rows(file: Path, rows: list[dict[str, Any]]) -> None:
     """Rows measured now replace those of the same name."""
-    known = json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else []
+    known = json.loads(file.read_text("utf-8")) if file.is_file() else []
     merged = {row["name"]: row for row in [*known, *rows]}
-    RESULTS.write_text(json.dumps(list(merged.values()), indent=1) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(list(merged.values()), indent=1) + "\n", encoding="utf-8")
 
 
 def main(wanted: list[str]) -> int:
@@ -33,7 +33,7 @@ def main(wanted: list[str]) -> int:
         return 2
     print(f"{platform.machine()}, Python {platform.python_version()}")
     for name in wanted or NAMES:
-        _write(_measured(name))
+        merge_rows(RESULTS, _measured(name))
     return 0
 
 

@@ -28,17 +28,17 @@ from cai.train_config import PreferenceModelConfig
 from cai.trainers.preference import train_preference_model
 from cai.trainers.scorer import PreferenceScorer
 
-MODEL, HELD_OUT, SEED = "smollm2-135m", 0.2, 0
+MODEL, HELD_OUT = "smollm2-135m", 0.2
 
 
 def main() -> None:
     """Trains and tests what the command line names."""
     options, console, templates = _options(), Console(), Templates("chat")
     kinds: dict[Kind, str | None] = {"helpful": options.helpful, "harmful": options.harmful}
-    found = {kind: _groups(path, kind, templates) for kind, path in kinds.items() if path}
+    found = {kind: groups_of(path, kind, templates) for kind, path in kinds.items() if path}
     everything = [group for groups in found.values() for group in groups]
     for name, groups in ({"both": everything} if options.together else found).items():
-        _one(groups, options.runs / f"human-{name}", _config(options), console)
+        _one(groups, options.runs / f"human-{name}", _config(options), options.seed, console)
 
 
 def _options() -> argparse.Namespace:
@@ -49,6 +49,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--learning-rate", type=float, default=3e-5)
     parser.add_argument("--freeze", type=int, default=15, help="Lowest layers that stay as they are.")
+    parser.add_argument("--seed", type=int, default=0, help="Of the order of the pairs, and of the reward's own layer.")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="Where models and figures are kept.")
     return parser.parse_args()
 
@@ -67,17 +68,18 @@ def _config(options: argparse.Namespace) -> PreferenceModelConfig:
     )
 
 
-def _groups(path: str, kind: Kind, templates: Templates) -> list[Group]:
+def groups_of(path: str, kind: Kind, templates: Templates) -> list[Group]:
+    """The pairs of a file, by prompt."""
     pairs = load_pairs(path, kind).pairs
     return human_groups(pairs, lambda prompt: templates.render("respond", messages=prompt.messages))
 
 
-def _one(groups: list[Group], folder: Path, config: PreferenceModelConfig, console: Console) -> None:
+def _one(groups: list[Group], folder: Path, config: PreferenceModelConfig, seed: int, console: Console) -> None:
     learned, held_out = split_held_out(groups, HELD_OUT)
     if not (folder / "model").is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         watch, start = Watch(console, folder / "metrics.jsonl"), time.perf_counter()
-        figures = train_preference_model(learned, MODEL, folder, config, SEED, watch)
+        figures = train_preference_model(learned, MODEL, folder, config, seed, watch)
         figures = {**figures, "seconds": round(time.perf_counter() - start), "threads": torch.get_num_threads()}
         (folder / "figures.json").write_text(json.dumps({**figures, "config": config.model_dump()}, indent=1))
     tested = evaluate_preference(PreferenceScorer(folder / "model"), held_out)

@@ -12,7 +12,7 @@ from benchmarks.overhead import Bare, questions, revise
 SIZES = 10_000, 100_000
 
 
-def _resident() -> float:
+def resident() -> float:
     """Peak resident memory of this process, MB."""
     for line in Path("/proc/self/status").read_text("ascii").splitlines():
         if line.startswith("VmHWM:"):
@@ -26,7 +26,7 @@ def _one(count: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         prompts = questions(Path(folder) / "many.txt", count * 4 // 3)
         seconds = revise(prompts, engine, "revise.rounds=1", "revise.few_shot=0")
-    return {"resident": _resident(), "seconds": seconds, "calls": engine.calls}
+    return {"resident": resident(), "seconds": seconds, "calls": engine.calls}
 
 
 def measure() -> list[dict[str, Any]]:

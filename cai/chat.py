@@ -15,6 +15,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from cai.checkpoints import trained
+from cai.contestants import POLICIES
 from cai.engine_config import EngineConfig, TransformersEngine, VllmEngine
 from cai.engines.base import Speaker, open_engine
 from cai.models import ModelConfig
@@ -67,7 +68,7 @@ def find_model(name: str, runs: Path) -> Found:
 
     Raises InputError where a run has no checkpoint of that stage.
     """
-    left = None if name in ALIASES else trained(name, runs, ["sft", "dpo", "rl"], "to talk to")
+    left = None if name in ALIASES else trained(name, runs, POLICIES, "to talk to")
     if left is None or left.recipe is None:
         return Found(ModelConfig(model=name))
     pretrained, templates = left.recipe.models.pretrained, left.recipe.templates

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from cai import __version__
 from cai.errors import CaiError
+from cai.stopping import TERMINATED, heed_terminate
 
 app = typer.Typer(
     name="cai",
@@ -64,10 +65,8 @@ def plan(recipe: RecipeName, overrides: Overrides = None, runs: Root = RUNS) -> 
 @app.command()
 def show(
     run: RunName,
-    stage: Annotated[str | None, typer.Argument(help="`compare`: list its items, or show one of them.")] = None,
-    item: Annotated[
-        str | None, typer.Argument(help="The id of a comparison or of its prompt, or its beginning.")
-    ] = None,
+    stage: Annotated[str | None, typer.Argument(help="`compare`, or a suite: list its items, or show one.")] = None,
+    item: Annotated[str | None, typer.Argument(help="The id of an item or of its prompt, or its beginning.")] = None,
     runs: Root = RUNS,
 ) -> None:
     """Show how far a run is, its counts, and its results; or what the judge was shown of an item, and what it said."""
@@ -79,6 +78,18 @@ def show(
         from cai.commands.runs import show_run
 
         show_run(console, run, runs)
+
+
+@app.command()
+def verify(
+    run: Annotated[list[str], typer.Argument(help="The names of one or more runs.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    runs: Root = RUNS,
+) -> None:
+    """Check every digest, count, parent and record of a run. Exits with 4 where anything is damaged."""
+    from cai.commands.verify import verify_runs
+
+    raise typer.Exit(verify_runs(console, run, as_json, runs))
 
 
 @app.command()
@@ -222,14 +233,12 @@ def import_(
 @app.command()
 def export(
     what: Annotated[str, typer.Argument(help="The name of a run, or a constitution with --form.")],
-    to: Annotated[str, typer.Option(help="A folder, or `hub:owner/name`.")],
-    form: Annotated[
-        str | None, typer.Option(help="Write a constitution as `llm-swarm` or `nemo` does, in place of a run's data.")
-    ] = None,
+    to: Annotated[str, typer.Option(help="A folder, `hub:owner/name`, `openrlhf[:FOLDER]` or `verl[:FOLDER]`.")],
+    form: Annotated[str | None, typer.Option(help="Write a constitution as `llm-swarm` or `nemo` does.")] = None,
     private: Annotated[bool, typer.Option(help="On the hub: only for yourself.")] = True,
     runs: Root = RUNS,
 ) -> None:
-    """Write a run's data as data sets for TRL, with a card; or a constitution in another project's form."""
+    """Write a run's data as data sets for TRL, with a card; all that RL elsewhere needs; or a constitution."""
     if form:
         from cai.commands.exchange import export_constitution
 
@@ -256,6 +265,73 @@ def prompts(
     from cai.commands.prompts import generate
 
     generate(console, kind, seeds, to, count, model, recipe, examples, seed, overrides or [])
+
+
+@app.command()
+def view(
+    runs: Annotated[Path, typer.Argument(help="The folder that holds all runs.")] = RUNS,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; another than this machine's own asks for a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any that is free.")] = 8321,
+    browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True,
+    token: Annotated[
+        bool, typer.Option("--token", help="Ask for a token also on this machine, which others may share.")
+    ] = False,
+) -> None:
+    """Look at runs in a browser, live: chains, comparisons, curves, results, two runs side by side; and label pairs."""
+    from cai.commands.view import view as view_runs
+
+    view_runs(console, runs, host, port, browser, token)
+
+
+@app.command()
+def labels(
+    action: Annotated[str, typer.Argument(help="`export`, `import`, or `judge`: measure the run's judge on them.")],
+    run: RunName,
+    file: Annotated[Path | None, typer.Argument(help="The file to write or read; of `judge`: its figures.")] = None,
+    to: Annotated[str, typer.Option(help="`argilla`, `label-studio`, `jsonl`, or labelled `pairs`.")] = "jsonl",
+    count: Annotated[int, typer.Option(min=1, help="Pairs to write, drawn as in the viewer.")] = 50,
+    runs: Root = RUNS,
+) -> None:
+    """People's labels, which `cai view` collects: to and from Argilla and Label Studio, to training, to the judge."""
+    from cai.commands.labels import exchange_labels
+
+    exchange_labels(console, action, run, file, to, count, runs)
+
+
+@app.command()
+def evaluate(
+    run: RunName,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=MODEL: an alias, hub name, folder or RUN/STAGE joins; may be given again."),
+    ] = None,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(help="Run `win_rates`, `harmfulness`, `refusals`, `over_refusal` or `hhh` if it was not."),
+    ] = None,
+    pairs: Annotated[str | None, typer.Option(help="Comparisons that people made, for `--suite hhh`.")] = None,
+    against: Annotated[str | None, typer.Option(help="Another run, compared on the prompts that both asked.")] = None,
+    max_drop: Annotated[
+        list[str] | None,
+        typer.Option(help="How far a figure may fall below the other run's: harmlessness=0.05; may be given again."),
+    ] = None,
+    lm_eval: Annotated[
+        str | None, typer.Option(help="Tasks of lm-evaluation-harness to run on a checkpoint (--model STAGE) instead.")
+    ] = None,
+    dry: Annotated[bool, typer.Option("--dry", help="With --lm-eval: only print its command line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    runs: Root = RUNS,
+) -> None:
+    """Show what the evaluation of a run found; let models and suites join. Exits with 6 where a figure fell too far."""
+    from cai.commands import evaluating
+
+    if lm_eval:
+        evaluating.lm_eval(console, run, runs, lm_eval, model[-1] if model else None, dry)
+    else:
+        asked = model or [], suite or [], pairs, against, max_drop or []
+        raise typer.Exit(evaluating.evaluate(console, run, runs, *asked, as_json))
 
 
 @app.command()
@@ -296,10 +372,14 @@ def version() -> None:
 
 def main() -> None:
     """Runs the command line; our own errors become one message and an exit code."""
+    terminated, code = heed_terminate(), 0
     try:
         app(prog_name="cai", standalone_mode=True)
     except CaiError as error:
         Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = 130
+    except SystemExit as ended:
+        code = ended.code
+    sys.exit(TERMINATED if terminated and code == 130 else code)

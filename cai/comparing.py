@@ -8,8 +8,10 @@ from cai.engines.base import Speaker
 from cai.feedback_config import ContrastiveAnswers, ModelAnswers, RoundAnswers
 from cai.job import Job
 from cai.judge.judge import Judge
+from cai.judge.of_recipe import judge_of
 from cai.models import ModelConfig
 from cai.records import Revision
+from cai.stages.compare import Compare
 from cai.stages.pairs import Answers, Contrastive, Rounds, Samples, TwoModels
 
 
@@ -22,17 +24,26 @@ def policies(job: Job) -> dict[str, ModelConfig]:
     return {name: job.checkpoint("sft") if name == "sft" else job.material.paired[name] for name in names}
 
 
-def answers_of(job: Job, speakers: dict[str, Speaker], judge: Judge) -> Answers:
+def comparing(job: Job, seed: int) -> tuple[Compare, list[Speaker]]:
+    """The stage as the recipe has it, and whom it asks: those whose answers are compared, and the judge."""
+    recipe, named = job.material.recipe, policies(job)
+    *asked, feedback = job.speakers(*named.values(), recipe.models.feedback)
+    judge = judge_of(job.material, feedback, seed)
+    answers = answers_of(job, dict(zip(named, asked, strict=True)), judge, seed)
+    return Compare(answers, judge, recipe.compare.certain), [*asked, feedback]
+
+
+def answers_of(job: Job, speakers: dict[str, Speaker], judge: Judge, seed: int) -> Answers:
     """The one place that knows which ways to come by pairs there are."""
     sampling = job.material.recipe.compare
     config = sampling.answers
     if isinstance(config, RoundAnswers):
         return Rounds(_chains(job), config.rounds)
     if isinstance(config, ModelAnswers):
-        return TwoModels(speakers, sampling, job.seed)
+        return TwoModels(speakers, sampling, seed)
     if isinstance(config, ContrastiveAnswers):
-        return Contrastive(speakers["sft"], judge, sampling, job.seed)
-    return Samples(speakers["sft"], judge, config, sampling, job.seed)
+        return Contrastive(speakers["sft"], judge, sampling, seed)
+    return Samples(speakers["sft"], judge, config, sampling, seed)
 
 
 def _chains(job: Job) -> dict[str, list[list[Revision]]]:

@@ -6,22 +6,42 @@ Each field is declared `identity` (it changes results and is part of a stage's a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from cai.credentials import hidden_values, secrets_in
 from cai.engine_config import EngineConfig, default_engine, settled
 from cai.errors import InputError, StoreError
-from cai.feedback_config import CompareConfig
+from cai.evaluation_config import (
+    AnyModel,
+    HarmfulnessConfig,
+    HhhConfig,
+    OverRefusalConfig,
+    RefusalsConfig,
+    WinRatesConfig,
+    guest_names,
+)
+from cai.executor_config import ExecutorConfig, LocalExecutor
+from cai.feedback_config import CompareConfig, RoundAnswers
 from cai.hygiene import Flag
 from cai.identity import Config, identity, knob
+from cai.launch_config import LaunchConfig
 from cai.models import ModelConfig, ModelsConfig
 from cai.resources import find
-from cai.rl_config import RlConfig, RlooConfig
+from cai.rl_config import BestOfNConfig, RlConfig, RlooConfig
 from cai.sampling import DrawConfig, Sampling
+from cai.sizes import tiny
 from cai.train_config import DpoConfig, HelpfulnessModelConfig, PreferenceModelConfig, SftConfig
 from cai.yamlfile import YamlFile, parse_yaml, read_yaml
+
+Spared = Literal["respond", "revise", "sft", "compare", "rl"]
+"""The stages of the paper that a recipe of another method may do without."""
+
+TRAINING = ("sft", "preference_model", "helpfulness_model", "dpo", "rejection_sampling", "rl")
+"""The stages that train a model, in the order in which they run."""
 
 TOLD_APART = ("type", "mode", "algorithm")
 """The fields by which groups of settings are told apart: another value, and the group has other settings."""
@@ -107,6 +127,18 @@ class DistillConfig(Sampling):
     preamble: str = identity("preambles/safety", "The preamble: a shipped text or a file.")
 
 
+class GhostConfig(Sampling):
+    """Ghost attention (Llama 2, arXiv 2307.09288, section 3.3 and App. A.3.5).
+
+    The assistant has conversations under an instruction that every turn repeats; SL-CAI learns their last answers with
+    the instruction in the first turn alone, so that it holds on to what it was told once.
+    """
+
+    instructions: str = identity("instructions/ghost", "Instructions, one a line or row: a shipped set or a file.")
+    turns: int = identity(3, "Turns of the person in a conversation; Llama 2 does not say.", ge=2)
+    limit: int | None = identity(None, "Conversations; none: as many as there are helpful prompts.", ge=1)
+
+
 class SelectionConfig(Config):
     """Which revisions and helpful answers SL-CAI learns from (section 3.2)."""
 
@@ -148,14 +180,27 @@ class Recipe(Config):
     description: str = knob("", "What this run is for.")
     seed: int = identity(0, "The seed of every draw.", ge=0, strict=True)
     constitution: str = identity("harmless", "A shipped constitution, or a path.")
+    size: Literal["full", "tiny"] = knob(
+        "full",
+        "`tiny`: every stage in seconds, by scripted replies, a model of random weights and numbers cut down "
+        "(cai/sizes.py). It tries a recipe out, and says nothing of its results.",
+    )
+    without: tuple[Spared, ...] = knob(
+        (), "Stages of the paper that are not run, such as [revise, compare]; without `sft`, `models.pretrained` stays."
+    )
     templates: str | None = identity(None, "A folder with your own prompt templates; none: those that ship.")
     models: ModelsConfig = identity(..., "The parts that models play.")
     engine: EngineConfig = identity(default_engine, "What generates and judges; default: `auto`.")
+    executor: ExecutorConfig = knob(
+        LocalExecutor, "Where data stages run: `local`, in this process, or `ray`, on one machine or a cluster."
+    )
+    train: LaunchConfig = knob(LaunchConfig, "In how many processes the stages that train run.")
     prompts: PromptsConfig = identity(PromptsConfig, "Which prompts.")
     respond: RespondConfig = identity(RespondConfig, "Stage `respond`.")
     revise: ReviseConfig = identity(ReviseConfig, "Stage `revise`.")
     ablate: AblateConfig | None = identity(None, "Stage `ablate`; none: not run.")
     distill: DistillConfig | None = identity(None, "Stage `distill`; none: not run.")
+    ghost: GhostConfig | None = identity(None, "Stage `ghost`; none: not run.")
     select: SelectionConfig = identity(SelectionConfig, "What stage `sft` learns from.")
     sft: SftConfig = identity(SftConfig, "Stage `sft`.")
     compare: CompareConfig = identity(CompareConfig, "Stage `compare`.")
@@ -164,8 +209,21 @@ class Recipe(Config):
         None, "Stage `helpfulness_model`, a second preference model, of people's comparisons alone; none: not run."
     )
     dpo: DpoConfig | None = identity(None, "Stage `dpo`, the short road without a preference model; none: not run.")
+    rejection_sampling: BestOfNConfig | None = identity(
+        None,
+        "Stage `rejection_sampling`: best-of-n before `rl`, which goes on from the model that it leaves (Llama 2, "
+        "section 3.2.3). Rewards and prompts are those of `rl`; none: not run.",
+    )
     rl: RlConfig = identity(RlooConfig, "Stage `rl`.")
     evaluate: EvaluateConfig = identity(EvaluateConfig, "Stage `evaluate`.")
+    guests: dict[str, AnyModel] | None = identity(
+        None, "Stage `guests`: further models that answer the held-out prompts, by names of your own; none: not run."
+    )
+    win_rates: WinRatesConfig | None = identity(None, "Stage `win_rates`; none: not run.")
+    harmfulness: HarmfulnessConfig | None = identity(None, "Stage `harmfulness`; none: not run.")
+    refusals: RefusalsConfig | None = identity(None, "Stage `refusals`; none: not run.")
+    over_refusal: OverRefusalConfig | None = identity(None, "Stage `over_refusal`; none: not run.")
+    hhh: HhhConfig | None = identity(None, "Stage `hhh`; none: not run.")
     report: ReportConfig = identity(ReportConfig, "Stage `report`.")
     failures: float = knob(
         0.0,
@@ -175,6 +233,45 @@ class Recipe(Config):
     )
 
     _settled = field_validator("engine")(settled)
+
+    @field_validator("dpo")
+    @classmethod
+    def _sampled_anew(cls, dpo: DpoConfig | None, info: ValidationInfo) -> DpoConfig | None:
+        compare = info.data.get("compare")
+        if dpo and compare and dpo.rounds > 1 and not compare.answers.of_sft:
+            raise ValueError(
+                f"rounds {dpo.rounds} need pairs of the model that is trained, and `compare.answers` has none of it; "
+                "take {type: samples}, or rounds: 1"
+            )
+        return dpo
+
+    _guests = field_validator("guests")(guest_names)
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Recipe:
+        for stage, needed in _needed(self):
+            raise ValueError(f"`without` {list(self.without)} leaves {stage} without {needed}")
+        return self
+
+    @field_validator("rejection_sampling")
+    @classmethod
+    def _as_rl(cls, config: BestOfNConfig | None) -> BestOfNConfig | None:
+        plain = BestOfNConfig()
+        given = [
+            name for name in ("rewards", "prompts", "panel") if config and getattr(config, name) != getattr(plain, name)
+        ]
+        if given:
+            raise ValueError(
+                f"takes its rewards and prompts from `rl`, and has no panel; give {', '.join(given)} there"
+            )
+        return config
+
+    @property
+    def sampled(self) -> Recipe:
+        """The recipe as stage `rejection_sampling` sees it: its settings stand where those of `rl` do."""
+        assert self.rejection_sampling
+        taken = {"rewards": self.rl.rewards, "prompts": self.rl.prompts}
+        return self.model_copy(update={"rl": self.rejection_sampling.model_copy(update=taken)})
 
     @field_validator("rl", mode="before")
     @classmethod
@@ -186,6 +283,12 @@ class Recipe(Config):
         """The settings of each preference model that is trained, by its stage."""
         second = {"helpfulness_model": self.helpfulness_model} if self.helpfulness_model else {}
         return {"preference_model": self.preference_model, **second}
+
+    def runs(self, stage: str) -> bool:
+        """Whether the recipe has this stage: it is not left out, and one that is optional has settings."""
+        if stage == "score_rounds":
+            return self.runs("revise")
+        return stage not in self.without and getattr(self, stage) is not None
 
     @property
     def untrainable(self) -> str | None:
@@ -212,6 +315,27 @@ class Recipe(Config):
         return name
 
 
+def _needed(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Each stage that lacks what it is made from, and what that is."""
+    taught = [stage for stage in ("respond", "revise", "distill", "ghost") if recipe.runs(stage)]
+    if recipe.runs("sft") and not (taught or recipe.sft.demonstrations):
+        yield "sft", "rows; give it `sft.demonstrations`, or leave it out too"
+    if not (recipe.runs("compare") or recipe.preference_model.human):
+        yield "preference_model", "comparisons; give it `preference_model.human`"
+    if recipe.dpo and not recipe.runs("compare"):
+        yield "dpo", "comparisons: it learns from those of stage compare"
+    if recipe.runs("compare") and isinstance(recipe.compare.answers, RoundAnswers) and not recipe.runs("revise"):
+        yield "compare", "the rounds that `compare.answers` pairs"
+    if recipe.ablate and not recipe.runs("revise"):
+        yield "ablate", "the chains that it changes"
+
+
+_NO_SECRETS = (
+    "holds a key, a token or a password, and a recipe is stored with its run; put it into an environment variable and "
+    "name that one, as in `engine: {type: openai, key_env: MY_KEY}`"
+)
+
+
 def recipe_file(name: str) -> Path:
     """Where a recipe rests; the files it names are looked for from the working folder, then beside it."""
     return find("recipes", name, ".yaml")
@@ -235,7 +359,11 @@ def load_recipe(name: str, overrides: list[str] | None = None, trains: bool = Tr
     file = read_yaml(recipe_file(name))
     for override in overrides or ():
         _apply(file, override)
+    if mistakes := [file.mistake(at, _NO_SECRETS) for at in secrets_in(file.data) if at[-1] != "base_url"]:
+        raise InputError(*mistakes)
     recipe = file.check(Recipe)
+    if recipe.size == "tiny":
+        recipe = Recipe.model_validate(tiny(recipe.model_dump()))
     if trains and recipe.untrainable:
         raise file.error(("models", "pretrained"), recipe.untrainable)
     return recipe
@@ -256,7 +384,7 @@ def _apply(file: YamlFile, override: str) -> None:
             node = _parent(file.data, parents[:depth])[part] = {"model": node}
         if not isinstance(node, dict):
             raise InputError(f"override {override!r}: {'.'.join(parents[: depth + 1])} is not a group of settings")
-    value = parse_yaml(text, f"override {override!r}")
+    value = parse_yaml(text, f"override {hidden_values(override)!r}")
     if last in TOLD_APART and node.get(last) != value.data:
         node.clear()  # the other settings of the group were those of another type
     node[last] = value.data

@@ -6,16 +6,21 @@ Replies are counted at their longest, and as many of them as there can be.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import comb
+from math import ceil, comb
 from typing import Any
 
 from cai.config import Recipe, ReviseConfig
 from cai.constitution import Wording
+from cai.demonstrations import Demonstration
 from cai.feedback_config import CompareConfig, ContrastiveAnswers, CotJudge, RoundAnswers, SampledAnswers
 from cai.human import Pair
 from cai.material import Material
 from cai.records import Kind, Prompt
+from cai.reward_config import JudgeReward
+from cai.reward_material import rules
+from cai.rl_config import BestOfNConfig, RlConfig
 from cai.stages.ablate import Variant, variants
+from cai.suite_costs import SUITE_COSTS, own, suite_records
 
 _PER_MESSAGE = 1.35
 """Tokens a word of English, about; prompts are counted in words since no tokenizer is loaded."""
@@ -102,11 +107,26 @@ def _distill(material: Material) -> tuple[int, int, int]:
     return 2 * count, shown + 2 * count * config.max_tokens, 2 * count * config.max_tokens
 
 
+def _ghost(material: Material) -> tuple[int, int, int]:
+    """Every turn is answered, and reads all turns before it, each with the instruction."""
+    config, dialogues = material.recipe.ghost, material.dialogues
+    if config is None:
+        return 0, 0, 0
+    calls, turns = len(dialogues) * config.turns, config.turns
+    words = sum(len(one.instruction.split()) + len(question.split()) for one in dialogues for question in one.questions)
+    again = len(dialogues) * config.max_tokens * turns * (turns - 1) // 2
+    return calls, round(words * _PER_MESSAGE * (turns + 1) / 2) + again, calls * config.max_tokens
+
+
 def _compare(material: Material) -> tuple[int, int, int]:
+    return _compared(material, _preflight(material))
+
+
+def _compared(material: Material, first: int) -> tuple[int, int, int]:
     """Answers that are sampled for it, and questions to the judge; thoughts and written verdicts are replies too."""
     config, count = material.recipe.compare, len(material.prompts["harmful"].train)
     judge, sampled, pairs = config.judge, _sampled(config), _pairs(material.recipe)
-    asked, first = _principles_asked(material), _preflight(material)
+    asked = _principles_asked(material)
     questions = asked * (pairs * judge.questions + _ranking(config))
     written = (count * asked * pairs + first) * judge.written
     instructed = _principle_words(material)
@@ -173,15 +193,24 @@ def _principles_asked(material: Material) -> int:
 
 
 def _sft(material: Material) -> tuple[int, int, int]:
-    recipe = material.recipe
-    kept = _rounds_kept(recipe)
-    chains = len(material.prompts["harmful"].train) * recipe.revise.samples
-    answers = len(material.prompts["helpful"].train) * recipe.respond.samples
-    guarded = len(material.prompts["harmful"].train) * recipe.distill.max_tokens if recipe.distill else 0
-    written = chains * kept * recipe.revise.max_tokens + answers * recipe.respond.max_tokens + guarded
-    words = _words(material, "harmful") * (recipe.revise.samples * kept + (recipe.distill is not None))
-    words += _words(material, "helpful") * recipe.respond.samples
-    return 0, 0, round((written + words) * recipe.sft.epochs)
+    recipe, prompts = material.recipe, material.prompts
+    chains = recipe.revise.samples * _rounds_kept(recipe) if recipe.runs("revise") else 0
+    answers = recipe.respond.samples if recipe.runs("respond") else 0
+    guarded = recipe.distill.max_tokens if recipe.distill else 0
+    harmful = len(prompts["harmful"].train) * (chains * recipe.revise.max_tokens + guarded)
+    helpful = len(prompts["helpful"].train) * answers * recipe.respond.max_tokens + sum(_ghost(material)[1:])
+    words = (
+        _words(material, "harmful") * (chains + (recipe.distill is not None)) + _words(material, "helpful") * answers
+    )
+    shown = sum(_demonstrated(source) for source in material.demonstrations)
+    return 0, 0, round((harmful + helpful + words + shown) * recipe.sft.epochs)
+
+
+def _demonstrated(source: Sequence[Demonstration]) -> int:
+    """Tokens of all answers with their prompts, from some of them at even distances."""
+    read = source[:: max(1, len(source) // _SAMPLE)]
+    words = sum(len(answer.split()) + sum(len(m.content.split()) for m in p.messages) for p, answer in read)
+    return round(words * _PER_MESSAGE * len(source) / len(read)) if read else 0
 
 
 def _rounds_kept(recipe: Recipe) -> float:
@@ -194,7 +223,8 @@ def _rounds_kept(recipe: Recipe) -> float:
 
 def _preference_model(material: Material) -> tuple[int, int, int]:
     """Each answer with its prompt, of the judge's pairs and of people's."""
-    answers = min(_sampled(material.recipe.compare) or 2 * _pairs(material.recipe), 2 * _pairs(material.recipe))
+    recipe = material.recipe
+    answers = min(_sampled(recipe.compare) or 2 * _pairs(recipe), 2 * _pairs(recipe)) if recipe.runs("compare") else 0
     return _preferences(material, "preference_model", _answered(material, answers))
 
 
@@ -210,10 +240,14 @@ def _preferences(material: Material, stage: str, judged: int) -> tuple[int, int,
 
 
 def _dpo(material: Material) -> tuple[int, int, int]:
-    """Both answers of each of the judge's pairs, read by the SL-CAI model too."""
+    """Both answers of each of the judge's pairs, read by the reference too; pairs of later rounds are made first."""
     config = material.recipe.dpo
-    tokens = _answered(material, 2 * _pairs(material.recipe)) if config else 0
-    return 0, tokens, round(tokens * config.epochs) if config else 0
+    if config is None:
+        return 0, 0, 0
+    tokens, later = _answered(material, 2 * _pairs(material.recipe)), config.rounds - 1
+    calls, read, written = _compared(material, 0) if later else (0, 0, 0)
+    learned = round(tokens * config.epochs)
+    return later * calls, config.rounds * tokens + later * read, config.rounds * learned + later * written
 
 
 def _answered(material: Material, answers: int) -> int:
@@ -231,11 +265,37 @@ def _pair_words(pairs: Sequence[Pair]) -> int:
 
 
 def _rl(material: Material) -> tuple[int, int, int]:
+    """Answers, those of the panel too; a judge among the rewards is asked about each of them."""
     config, prompts = material.recipe.rl, material.prompts
     calls = config.steps * config.prompts_per_step * config.samples
     shares: dict[Kind, float] = {"helpful": config.helpful_share, "harmful": 1 - config.helpful_share}
     shown = sum(share * _words(material, kind) / len(prompts[kind].train) for kind, share in shares.items())
-    return calls, 0, round(calls * (config.max_tokens + shown))
+    looks = _looks(config)
+    written, asked = calls + looks * len(material.panel), calls * shown + looks * _count(material.panel)
+    rated = _rated(material)
+    judged = rated * (asked + written * (config.max_tokens + _principle_words(material)))
+    return written * (1 + rated), round(judged), round(written * config.max_tokens + asked)
+
+
+def _rejection_sampling(material: Material) -> tuple[int, int, int]:
+    return _rl(material.sampled) if material.recipe.rejection_sampling else (0, 0, 0)
+
+
+def _looks(config: RlConfig) -> int:
+    """Looks at the panel: before the first step, every so many, and after the last."""
+    if config.panel is None:
+        return 0
+    every = 1 if isinstance(config, BestOfNConfig) else config.panel.every
+    return 1 + ceil(config.steps / every)
+
+
+def _rated(material: Material) -> int:
+    """Questions that the judges among the rewards are asked about one answer: one under each principle."""
+    found = 0
+    for judge in (one for one in material.recipe.rl.rewards if isinstance(one, JudgeReward)):
+        wanted, able = judge.principles, len(rules(material, judge)[1])
+        found += able if wanted == "all" else min(wanted, able)
+    return found
 
 
 def _score_rounds(material: Material) -> tuple[int, int, int]:
@@ -245,14 +305,10 @@ def _score_rounds(material: Material) -> tuple[int, int, int]:
 def _evaluate(material: Material) -> tuple[int, int, int]:
     config, splits = material.recipe.evaluate, material.prompts.values()
     count, words = sum(len(split.held_out) for split in splits), sum(_count(split.held_out) for split in splits)
-    asked, scored = _evaluated(material), 2 + 4 * (_evaluated(material) - 2)
+    asked = own(material)
+    scored = 2 + 4 * (asked - 2) if material.recipe.runs("sft") else 2 * (asked - 1)
     shown = (asked + scored) * words + scored * count * config.max_tokens
     return (asked + scored) * count, shown, asked * count * config.max_tokens
-
-
-def _evaluated(material: Material) -> int:
-    """The models on held-out prompts: base, SL-CAI, RL-CAI, and DPO's where there is one."""
-    return 3 if material.recipe.dpo is None else 4
 
 
 def _report(material: Material) -> tuple[int, int, int]:
@@ -264,14 +320,17 @@ COUNTS: dict[str, Callable[[Material], tuple[int, int, int]]] = {
     "revise": _revise,
     "ablate": _ablate,
     "distill": _distill,
+    "ghost": _ghost,
     "sft": _sft,
     "compare": _compare,
     "preference_model": _preference_model,
     "helpfulness_model": _helpfulness_model,
     "dpo": _dpo,
+    "rejection_sampling": _rejection_sampling,
     "rl": _rl,
     "score_rounds": _score_rounds,
     "evaluate": _evaluate,
+    **SUITE_COSTS,
     "report": _report,
 }
 """The most calls, tokens read and tokens written or trained on, of each stage as a whole."""
@@ -284,11 +343,12 @@ def records(stage: str, material: Material) -> int:
         "revise": _rounds(material),
         "ablate": _ablated_rounds(material),
         "distill": len(material.prompts["harmful"].train),
+        "ghost": len(material.dialogues) if material.recipe.ghost else 0,
         "compare": len(material.prompts["harmful"].train) * _pairs(material.recipe),
         "score_rounds": _rounds(material) + _ablated_rounds(material),
-        "evaluate": _evaluated(material) * sum(len(split.held_out) for split in material.prompts.values()),
+        "evaluate": own(material) * sum(len(split.held_out) for split in material.prompts.values()),
     }
-    return per_stage.get(stage, 0)
+    return per_stage.get(stage, 0) or suite_records(stage, material)
 
 
 def _rounds(material: Material) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from cai.credentials import looks_secret
 from cai.identity import Config, identity, knob
 from cai.yamlfile import SECRET
 
@@ -91,6 +93,14 @@ class OpenAIEngine(EngineSettings):
             message = "an address holds no user, password or query; keys come from the environment (`key_env`)"
             raise PydanticCustomError(SECRET, message)
         return url.rstrip("/")
+
+    @field_validator("key_env")
+    @classmethod
+    def _a_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_]\w*", name) or looks_secret(name):
+            message = "expected the name of an environment variable that holds the key, not the key itself"
+            raise PydanticCustomError(SECRET, message)
+        return name
 
     @field_validator("extra")
     @classmethod

@@ -14,13 +14,18 @@ from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from cai.credentials import hidden
+
 DISTRIBUTION = "constitutional-ai"
 
 
 class CaiError(Exception):
-    """Base of every error that `cai` raises on purpose; `exit_code` is what the shell sees."""
+    """Base of every error that `cai` raises on purpose, without secrets; `exit_code` is what the shell sees."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return hidden(super().__str__())
 
 
 @dataclass(frozen=True)

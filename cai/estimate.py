@@ -1,8 +1,7 @@
-"""What a step would still cost: calls, tokens, time, memory, disk.
+"""What a step would still cost: calls, tokens, time, disk.
 
 Times come from the rates of finished steps of this stage, with the same engines and models, below the runs folder;
-without one, as for the first run on a machine, from the rates below, measured on two CPU cores and scaled by the
-size of the model.
+without one, as for the first run on a machine, from `cai.rates` for a laptop and the size of the model.
 """
 
 from __future__ import annotations
@@ -13,18 +12,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cai.config import Recipe
+from cai.config import TRAINING, Recipe
 from cai.costs import COUNTS, records
+from cai.evaluation_config import Asking
 from cai.feedback_config import ModelAnswers, RoundAnswers
 from cai.material import Material
 from cai.models import ModelConfig
 from cai.plan import Step
+from cai.rates import LAPTOP, tokens_per_second
 from cai.store import StepFolder, read_json
+from cai.suite_costs import SUITE_COSTS
 from cai.weights import parameters
-
-_CPU_SCALE = 135e6
-_CPU_RATES = {"write": 60.0, "train": 90.0}
-"""Tokens a second on two cores of a laptop CPU, float32, for a model of `_CPU_SCALE` parameters."""
 
 _START = 5.0
 """Seconds until a trainer or a scorer is loaded."""
@@ -62,25 +60,18 @@ def estimate(step: Step, material: Material, runs: Path) -> Work:
     return Work(calls, prompt_tokens, tokens, seconds, _disk(step.stage, tokens, material), rate is not None)
 
 
-def memory_needed(material: Material) -> int | None:
-    """Bytes at the peak: full finetuning keeps weights, gradients and two optimizer moments, and a reference model."""
-    size = parameters(material.recipe.models.pretrained.model)
-    return None if size is None else round(size * _BYTES * 6 + 1e9)
-
-
 def checkpoints_needed(material: Material) -> int | None:
     """Bytes on disk while a stage trains, given back at its end: two checkpoints of weights and optimizer moments."""
     size = parameters(material.recipe.models.pretrained.model)
     return None if size is None else 2 * 3 * size * _BYTES
 
 
-TRAINING = frozenset({"sft", "preference_model", "helpfulness_model", "dpo", "rl"})
-
 _ASKED = {
     "respond": ("helpful",),
     "revise": ("assistant",),
     "ablate": ("assistant",),
     "distill": ("assistant",),
+    "ghost": ("assistant",),
 }
 """The parts that a stage asks; `compare` asks as its settings say, any other stage the finetuned model alone."""
 
@@ -131,7 +122,16 @@ def _machinery(stage: str, recipe: Recipe) -> list[tuple[str, str]]:
 
 def _models(stage: str, recipe: Recipe) -> list[ModelConfig]:
     parts = _compared(recipe) if stage == "compare" else _ASKED.get(stage, ("pretrained",))
-    return [getattr(recipe.models, part) for part in parts]
+    return [getattr(recipe.models, part) for part in parts] if stage not in SUITE_COSTS else _of_suite(stage, recipe)
+
+
+def _of_suite(stage: str, recipe: Recipe) -> list[ModelConfig]:
+    """Those that answer, then those that judge."""
+    asking, further = getattr(recipe, stage), list((recipe.guests or {}).values())
+    if stage == "guests":
+        return further
+    judges = [asking.by or recipe.models.feedback] if isinstance(asking, Asking) else [recipe.models.feedback]
+    return [*([recipe.models.pretrained, *further] if stage in ("over_refusal", "hhh") else []), *judges]
 
 
 def _compared(recipe: Recipe) -> list[str]:
@@ -151,7 +151,7 @@ def _assumed(stage: str, recipe: Recipe) -> float | None:
     known = [size for size in sizes if size]
     if len(known) < len(sizes):
         return None
-    return _CPU_RATES["train" if stage in TRAINING else "write"] * _CPU_SCALE / max(known)
+    return tokens_per_second("train" if stage in TRAINING else "write", max(known), LAPTOP)
 
 
 def _disk(stage: str, tokens: int, material: Material) -> int | None:

@@ -190,7 +190,16 @@ POINTWISE = frozenset({"contrast", "score"})
 """Modes that give each answer a number of its own."""
 
 
-class SampledAnswers(Config):
+class AnyAnswers(Config):
+    """What all ways to come by pairs have."""
+
+    @property
+    def of_sft(self) -> bool:
+        """Whether answers of the model that is trained are among them."""
+        return True
+
+
+class SampledAnswers(AnyAnswers):
     """Answers of the SL-CAI model (section 4.1)."""
 
     type: Literal["samples"] = identity("samples", "Samples of the SL-CAI model.")
@@ -202,7 +211,7 @@ class SampledAnswers(Config):
     )
 
 
-class ModelAnswers(Config):
+class ModelAnswers(AnyAnswers):
     """An answer of each of two models."""
 
     type: Literal["models"] = identity("models", "One answer of each of two models.")
@@ -218,8 +227,13 @@ class ModelAnswers(Config):
             raise ValueError(f"both are {models[0]!r}; name two models, or take {{type: samples}}")
         return models
 
+    @property
+    def of_sft(self) -> bool:
+        """Whether answers of the model that is trained are among them."""
+        return "sft" in self.models
 
-class RoundAnswers(Config):
+
+class RoundAnswers(AnyAnswers):
     """Two rounds of the chains of stage `revise`."""
 
     type: Literal["rounds"] = identity("rounds", "Two rounds of a chain.")
@@ -227,8 +241,13 @@ class RoundAnswers(Config):
         identity((0, "last"), "The rounds; 0 is the first answer.")
     )
 
+    @property
+    def of_sft(self) -> bool:
+        """Never: they are the assistant's, and were written before."""
+        return False
 
-class ContrastiveAnswers(Config):
+
+class ContrastiveAnswers(AnyAnswers):
     """An answer under the principle's instruction and one under its opposite (RLCD, arXiv 2307.12950)."""
 
     type: Literal["contrastive"] = identity("contrastive", "One answer under a principle, one under its opposite.")

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from cai.config import TRAINING
+from cai.evaluated import evaluation_of
 from cai.material import Material
 from cai.plan import Step
-from cai.records import Comparison, Distilled, Measurement, Record, Revision, RoundScore
+from cai.records import Comparison, Distilled, Measurement, PanelAnswer, Record, Revision, RoundScore
 from cai.stages.report import Findings, StageTiming
 from cai.stages.report_preference import NAMES
 from cai.weights import parameters
-
-TRAINING = ("sft", "preference_model", "helpfulness_model", "dpo", "rl")
 
 
 def findings(material: Material, steps: Mapping[str, Step]) -> Findings:
@@ -39,7 +39,13 @@ def findings(material: Material, steps: Mapping[str, Step]) -> Findings:
         ablated=records("ablate", Revision),
         ablated_scores=[score for score in scores if score.variant],
         distilled=records("distill", Distilled),
-        preflight=steps["compare"].folder.summary.get("preflight"),
+        preflight=steps["compare"].folder.summary.get("preflight") if "compare" in steps else None,
+        evaluation=evaluation_of(
+            {stage: step.folder for stage, step in steps.items()}, material.recipe.evaluate.bootstrap
+        ),
+        panel=list(steps["rl"].folder.records(PanelAnswer, "panel.jsonl")) if "rl" in steps else [],
+        panel_told=steps["rl"].folder.summary.get("panel", {}) if "rl" in steps else {},
+        dpo_rounds=steps["dpo"].folder.summary.get("rounds", []) if "dpo" in steps else [],
         preference_models={stage: steps[stage].folder.summary for stage in NAMES if stage in steps},
     )
 
@@ -63,6 +69,6 @@ def dropped(material: Material, steps: Mapping[str, Step], comparisons: list[Com
     for stage, unit in (("sft", "rows"), *((name, "pairs") for name in (*NAMES, "dpo"))):
         if stage in steps:
             counts[f"{stage}: {unit} over max_length"] = steps[stage].folder.summary.get("too_long", 0)
-    left_out = steps["sft"].folder.summary.get("left_out", {})
+    left_out = steps["sft"].folder.summary.get("left_out", {}) if "sft" in steps else {}
     counts |= {f"sft: rows left out, {reason}": count for reason, count in left_out.items()}
     return counts

@@ -52,7 +52,7 @@ class Pairs:
 
     `identical`: both answers are the same; `different prompts`: the two transcripts share no prompt; `no answer`: one
     of them ends with a person's turn, or is empty; `no verdict`: a row of our own export whose judge said nothing.
-    METHOD: hh-rlhf has a few of each but the last. `turned`: pairs whose soft label was below 0.5, so that the answer
+    hh-rlhf has a few of each but the last. `turned`: pairs whose soft label was below 0.5, so that the answer
     that their file calls rejected is `chosen` here.
     """
 

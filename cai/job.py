@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cai.engines.base import Speaker
+from cai.engines.batching import Batcher
 from cai.engines.pool import Pool
 from cai.errors import needing
+from cai.executors.deferred import deferred
 from cai.material import Material
 from cai.models import ModelConfig
 from cai.plan import Step
@@ -17,6 +21,9 @@ from cai.progress import Meter, Reporter
 from cai.prompts import Rendered
 from cai.records import Prompt
 from cai.store import StepFolder
+
+if TYPE_CHECKING:
+    from cai.trainers.common import Watch
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class Job:
     material: Material
     reporter: Reporter
     pool: Pool
+    watch: Watch | None = None
+    """Of a training in a process of its own: where it reports; None: to the reporter and the store."""
 
     @property
     def folder(self) -> StepFolder:
@@ -44,7 +53,12 @@ class Job:
         return list(self.steps[stage].folder.records(kind)) if stage in self.steps else []
 
     def checkpoint(self, stage: str) -> ModelConfig:
-        """A trained parent as a model: it is spoken to as the one it was trained from."""
+        """A trained parent as a model: it is spoken to as the one it was trained from.
+
+        Of a recipe that finetunes nothing, `sft` is the model that would have been.
+        """
+        if stage == "sft" and stage not in self.steps:
+            return self.material.recipe.models.pretrained
         folder = str(self.steps[stage].folder.path / "model")
         return self.material.recipe.models.pretrained.model_copy(update={"model": folder})
 
@@ -53,46 +67,56 @@ class Job:
         templates = self.material.templates(self.material.recipe.models.pretrained)
         return templates.render("respond", messages=prompt.messages)
 
-    def rendered(self, prompts: Iterable[Prompt]) -> list[Rendered]:
-        """Prompts as the trained models are shown them."""
-        return [self.render(prompt) for prompt in prompts]
-
     def speakers(self, *models: ModelConfig, beside: int = 0) -> tuple[Speaker, ...]:
         """The models in their dialects; `beside` others will be loaded beside them."""
-        engines = self.pool.engines([(self.material.recipe.engine_of(model), model) for model in models], beside)
+        wanted = [(self.material.recipe.engine_of(model), model) for model in models]
+        elsewhere = self.material.recipe.executor.type == "ray"
+        engines = deferred(wanted, beside, self.pool) if elsewhere else self.pool.engines(wanted, beside)
         templates = map(self.material.templates, models)
         return tuple(Speaker(engine, one) for engine, one in zip(engines, templates, strict=True))
 
     @contextmanager
     def preference(self, model: ModelConfig) -> Iterator[Preference]:
-        """A preference model, loaded."""
-        with needing("train"):
-            from cai.trainers.scorer import PreferenceScorer
-        scorer = PreferenceScorer(model.model)
+        """A preference model, loaded when it is first asked."""
+        preference = Preference(model.model)
         try:
-            yield Preference(scorer)
+            yield preference
         finally:
-            scorer.close()
+            preference.close()
 
     @contextmanager
-    def training(self) -> Iterator[TrainingWatch]:
+    def training(self) -> Iterator[Watch]:
         """Closes all engines, whose memory training needs, and watches."""
         self.pool.close()
         with self.reporter.step(self.step.stage, 0, "steps") as meter:
-            yield TrainingWatch(self.folder, meter)
+            yield self.watch or TrainingWatch(self.folder, meter)
 
 
 class Preference:
-    """The preference model behind a batcher."""
+    """The preference model in a folder, behind a batcher; sent to another process, it is loaded there."""
 
-    def __init__(self, scorer: Any) -> None:
-        from cai.engines.batching import Batcher
-
-        self._batcher: Batcher[tuple[Rendered, str], float] = Batcher(scorer.score, 32, lambda call: len(call[1]))
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._scorer: Any = None
 
     async def score(self, prompt: Rendered, answer: str) -> float:
         """The reward of an answer, log-odds."""
         return await self._batcher.submit((prompt, answer))
+
+    def close(self) -> None:
+        """Gives the memory back."""
+        if self._scorer is not None:
+            self._scorer.close()
+
+    @cached_property
+    def _batcher(self) -> Batcher[tuple[Rendered, str], float]:
+        with needing("train"):
+            from cai.trainers.scorer import PreferenceScorer
+        self._scorer = PreferenceScorer(self._folder)
+        return Batcher(self._scorer.score, 32, lambda call: len(call[1]))
+
+    def __reduce__(self) -> tuple[type[Preference], tuple[str]]:
+        return Preference, (str(Path(self._folder).absolute()),)
 
 
 class TrainingWatch:

@@ -9,7 +9,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from cai.agreement import Agreement, cohens_kappa, fleiss_kappa, preferred
 from cai.judged import (
@@ -24,7 +24,7 @@ from cai.judged import (
     position_bias,
 )
 from cai.records import Reading, Verdict
-from cai.reliability import NOT_MEASURED, Reliability, Temperature, cross_fitted, reliability
+from cai.reliability import NOT_MEASURED, Fitted, Reliability, Setting, cross_fitted, reliability
 from cai.stats import Estimate, bootstrap, bounds, rate
 from cai.verdicts import by_principle
 
@@ -39,8 +39,9 @@ class JudgeFigures:
     `accuracy_of_all` counts what was asked and not read as wrong. `by_category`, `by_principle`: accuracy, of named
     ones. `ties`: P = 0.5. `decided`: mean |p - 0.5| x 2 before clamping. `first_seat`: mean P(the answer shown first is
     better). `calibration` is of the probabilities that would be learned from, `raw_calibration` of those before
-    calibration and clamping, where they differ; `temperature` is fitted to the latter. `baselines`: accuracy, on the
-    same pairs, of taking the `longer` answer, the `shorter` (as many words: one half), or `always_a`.
+    calibration and clamping, where they differ; `temperature` and `smoothing` are fitted to the latter, each without
+    the other. `baselines`: accuracy, on the same pairs, of taking the `longer` answer, the `shorter` (as many words:
+    one half), or `always_a`.
     """
 
     states: dict[str, int]
@@ -56,7 +57,8 @@ class JudgeFigures:
     length: LengthBias | None
     calibration: Reliability | None
     raw_calibration: Reliability | None
-    temperature: Temperature | None
+    temperature: Fitted | None
+    smoothing: Fitted | None
     principles: Agreement | None
     baselines: dict[str, Estimate]
 
@@ -70,9 +72,19 @@ class JudgeFigures:
             return "better than chance"
         return "worse than chance" if all(one.high < 0.5 for one in known) else "no better than chance"
 
+    @property
+    def mend(self) -> tuple[Setting, Fitted] | None:
+        """Temperature or smoothing, whichever makes the log loss lower on pairs it has not seen; None where neither."""
+        able: list[tuple[Setting, Fitted]] = []
+        if self.temperature:
+            able.append(("temperature", self.temperature))
+        if self.smoothing:
+            able.append(("smoothing", self.smoothing))
+        return max((one for one in able if one[1].gain > 0), key=lambda found: found[1].gain, default=None)
+
     def as_json(self) -> dict[str, Any]:
         """Plain values; an interval is [low, high], and null stands for what is not known."""
-        position, length, temperature = self.position, self.length, self.temperature
+        position, length = self.position, self.length
         return {
             "n": self.states.get("parsed", 0),
             "asked": sum(self.states.values()) - self.states.get("skipped", 0),
@@ -94,8 +106,8 @@ class JudgeFigures:
             "length_bias": length and length.as_json(),
             **(self.calibration.as_json() if self.calibration else NOT_MEASURED),
             "before_calibration": self.raw_calibration and self.raw_calibration.as_json(),
-            "temperature": temperature and temperature.value,
-            "temperature_log_loss": temperature and {"before": temperature.before, "after": temperature.after},
+            **_fitted("temperature", self.temperature),
+            **_fitted("smoothing", self.smoothing),
             "agreement_between_principles": self.principles and self.principles.as_json(),
         }
 
@@ -153,13 +165,13 @@ def _of_probabilities(read: Sequence[Judged], seed: int, resamples: int) -> dict
     """The figures that look at how sure the judge is."""
     learned = [p for one in read if (p := one.p_a) is not None]
     raw = [p for one in read if (p := one.p_raw) is not None]
-    labels = [one.better == "a" for one in read]
+    labels, groups = [one.better == "a" for one in read], [one.group for one in read]
     return {
         "ties": sum(preferred(p) is None for p in learned),
         "decided": mean_of([2 * abs(p - 0.5) for p in raw]),
         "calibration": reliability(learned, labels, seed, resamples) if read else None,
         "raw_calibration": reliability(raw, labels, seed, resamples) if raw != learned else None,
-        "temperature": cross_fitted(raw, labels, [one.group for one in read], seed) if read else None,
+        **{name: cross_fitted(raw, labels, groups, seed, name) if read else None for name in get_args(Setting)},
     }
 
 
@@ -203,6 +215,10 @@ def _baselines(pairs: Sequence[Judged]) -> dict[str, Estimate]:
     longer = [hit(one.longer, one.better) for one in pairs]
     hits = {"longer": longer, "shorter": [1 - right for right in longer], "always_a": [one.right(1.0) for one in pairs]}
     return {name: rate(math.fsum(rights), len(pairs)) for name, rights in hits.items()}
+
+
+def _fitted(name: str, one: Fitted | None) -> dict[str, Any]:
+    return {name: one and one.value, f"{name}_log_loss": one and {"before": one.before, "after": one.after}}
 
 
 def _each(estimates: Mapping[str, Estimate]) -> dict[str, Any]:

@@ -38,9 +38,12 @@ class _Gathered:
 
 
 def ai_groups(comparisons: Iterable[Comparison], render: Render, weight: float = 1.0) -> list[Group]:
-    """Parsed comparisons by prompt; the others are no lesson. Bai et al. 2022, section 4.1."""
+    """Parsed comparisons by prompt; the others are no lesson. Bai et al. 2022, section 4.1.
+
+    In the order of their ids: that in which they came depends on what was in flight, and on where a run was stopped.
+    """
     found: dict[str, _Gathered] = {}
-    for one in comparisons:
+    for one in sorted(comparisons, key=lambda one: one.id):
         if one.verdict.p_a is not None:
             group = found.setdefault(one.prompt.id, _Gathered(one.prompt))
             group.add(one.a.text, one.b.text, one.verdict.p_a, 0.0, weight)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +11,9 @@ from pathlib import Path
 from cai.checkpoints import Checkpoint, preference_model, trained
 from cai.config import DistillConfig, Recipe
 from cai.constitution import Constitution, Principle, Use, check_constitution, read_constitution
+from cai.contestants import POLICIES
+from cai.demonstrations import Demonstration, load_demonstrations
+from cai.dialogues import dialogues
 from cai.errors import InputError
 from cai.feedback_config import ContrastiveAnswers, CotJudge, ModelAnswers, SeatedJudge
 from cai.few_shot import (
@@ -24,7 +29,7 @@ from cai.languages import known
 from cai.models import ModelConfig
 from cai.prompts import Templates
 from cai.questions import load_prompts, load_texts, split
-from cai.records import Kind, Prompt
+from cai.records import Dialogue, Kind, Prompt
 from cai.resources import find
 from cai.rl_config import PpoConfig
 from cai.rl_prompts import mixed_in
@@ -160,11 +165,17 @@ class Material:
         return [rules.able(use, round_, tags) for round_, tags in draws]
 
     @cached_property
-    def rl_prompts(self) -> dict[Kind, list[Prompt]]:
+    def rl_prompts(self) -> dict[Kind, Sequence[Prompt]]:
         """What the policy is asked in stage `rl`: the recipe's own prompts and more, each as often as it is to come."""
         own: dict[Kind, Prompts] = {kind: part.train for kind, part in self.prompts.items()}
         config = self.recipe
         return mixed_in(own, config.rl.prompts, config.prompts.held_out, config.seed, self.beside)
+
+    @cached_property
+    def panel(self) -> tuple[Prompt, ...]:
+        """The held-out prompts that the policy answers while it is trained in stage `rl`; none where none are asked."""
+        count = self.recipe.rl.panel.prompts if self.recipe.rl.panel else 0
+        return tuple(prompt for part in self.prompts.values() for prompt in part.held_out[:count])
 
     @cached_property
     def human_pairs(self) -> dict[str, list[tuple[HumanPairs, Pairs]]]:
@@ -173,6 +184,30 @@ class Material:
             stage: [(source, load_pairs(source.pairs, source.kind, self.beside)) for source in config.human]
             for stage, config in self.recipe.preference_models.items()
         }
+
+    @cached_property
+    def demonstrations(self) -> list[list[Demonstration]]:
+        """Answers by people that SFT learns, source by source."""
+        sources = self.recipe.sft.demonstrations if self.recipe.runs("sft") else ()
+        return [load_demonstrations(one.answers, one.kind, self.beside, one.limit) for one in sources]
+
+    @cached_property
+    def dialogues(self) -> list[Dialogue]:
+        """The conversations of stage `ghost`."""
+        config = self.recipe.ghost
+        if config is None:
+            return []
+        told = load_prompts(config.instructions, "helpful", self.beside).prompts
+        return dialogues(self.prompts["helpful"].train, told, config.turns, config.limit, self.recipe.seed)
+
+    @property
+    def sampled(self) -> Material:
+        """What stage `rejection_sampling` works with: all that is read already, and its settings in place of `rl`'s."""
+        other = copy(self)
+        other.recipe = self.recipe.sampled
+        for name in ("rl_prompts", "panel", "pretraining"):
+            other.__dict__.pop(name, None)
+        return other
 
     @cached_property
     def paired(self) -> dict[str, ModelConfig]:
@@ -188,7 +223,7 @@ class Material:
         parts = dict(self.recipe.models)
         if name in parts:
             return parts[name]
-        found = trained(name, self.runs, ["sft", "dpo", "rl"], "to answer prompts")
+        found = trained(name, self.runs, POLICIES, "to answer prompts")
         if found is None or found.recipe is None:
             known = ", ".join([*parts, "sft"])
             raise InputError(
@@ -225,9 +260,10 @@ class Material:
             self.templates(model)
         if self.constitution.language:
             known(self.constitution.language)
-        self.pools("revision" if self.recipe.revise.critique else "direct")
-        _ = self.paired, self.human_pairs
-        for use in self.judged_by:
+        if self.recipe.runs("revise"):
+            self.pools("revision" if self.recipe.revise.critique else "direct")
+        _ = self.paired, self.human_pairs, self.demonstrations, self.dialogues
+        for use in self.judged_by if self.recipe.runs("compare") else ():
             self.pools(use)
         if self.recipe.distill:
             self.templates(self.guarded)

@@ -16,10 +16,10 @@ from cai import __version__
 from cai.engines.pool import Pool
 from cai.errors import InputError, Interrupted
 from cai.job import Job
+from cai.launch import launched, run_launched
 from cai.material import Material
 from cai.plan import Step, plan
 from cai.progress import Reporter
-from cai.runners import MODELS as MODELS
 from cai.runners import RUNNERS
 from cai.store import RunFolder
 
@@ -40,6 +40,7 @@ def run(material: Material, folder: RunFolder, reporter: Reporter, until: str | 
         folder.remember(material.recipe.model_dump(), {stage: step.folder for stage, step in steps.items()})
         for stage, step in steps.items():
             if step.folder.done:
+                step.folder.tidy()
                 reporter.console.print(f"{stage}: done before ({step.folder.path})", highlight=False, markup=False)
             else:
                 _run_step(Job(step, steps, material, reporter, pool))
@@ -53,7 +54,7 @@ def _run_step(job: Job) -> None:
     job.folder.log(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} begun by cai {__version__}")
     started = time.monotonic()
     try:
-        summary = RUNNERS[job.step.stage](job)
+        summary = run_launched(job) if launched(job) else RUNNERS[job.step.stage](job)
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise Interrupted(f"stopped in {job.step.stage}; run the same command again to go on") from None
     finally:

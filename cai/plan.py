@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from cai.addressed import engine_of_checkpoints, model_of, names, spoken
 from cai.constitution import Use, seen
+from cai.contestants import POLICIES
 from cai.functions import fingerprint_of
 from cai.human import Pair
 from cai.identity import digest, digest_all, identity_of
 from cai.material import Material
-from cai.models import ModelConfig
 from cai.prompts import Step as PromptStep
 from cai.reward_config import FunctionReward, JudgeReward, Llama2Reward, PreferenceModelReward, RewardConfig
 from cai.reward_material import facts, own, rules, scorer
 from cai.sampling import DrawConfig
-from cai.spool import Prompts
+from cai.spool import ids_of
 from cai.stages.ablate import variants
 from cai.store import RunFolder, StepFolder
-from cai.weights import fingerprint
+from cai.suite_inputs import SUITES
 
 FORMAT = 3
 """Raised when a stage begins to yield something else from the same settings."""
@@ -48,10 +49,12 @@ def plan(material: Material, run: RunFolder) -> dict[str, Step]:
     """All steps of a recipe, by stage, in the order in which they run; an optional one only where it is asked for."""
     steps: dict[str, Step] = {}
     for stage, (able, inputs) in STAGES.items():
-        if stage in OPTIONAL and getattr(material.recipe, stage) is None:
+        if not material.recipe.runs(stage):
             continue
         parents = tuple(parent for parent in able if parent in steps)
         identity = {"format": FORMAT, "seed": material.recipe.seed, **inputs(material)}
+        if "sft" in able and "sft" not in steps:
+            identity |= _trained(material)
         name = digest([stage, identity, {parent: steps[parent].digest for parent in parents}])
         steps[stage] = Step(stage, parents, identity, name, run.step(stage, name))
     return steps
@@ -70,8 +73,8 @@ def _respond(material: Material) -> dict[str, Any]:
     recipe = material.recipe
     return {
         "settings": identity_of(recipe.respond),
-        **_spoken(material, "helpful", recipe.models.helpful, "respond"),
-        "prompts": _names(material.prompts["helpful"].train),
+        **spoken(material, "helpful", recipe.models.helpful, "respond"),
+        "prompts": names(material.prompts["helpful"].train),
         "language": material.constitution.language,
     }
 
@@ -83,8 +86,8 @@ def _revise(material: Material) -> dict[str, Any]:
     checked: tuple[PromptStep, ...] = ("check",) if config.stop is not None else ()
     return {
         "settings": _settings(config),
-        **_spoken(material, "assistant", material.assistant, "respond", *asked, *checked),
-        "prompts": _names(material.prompts["harmful"].train),
+        **spoken(material, "assistant", material.assistant, "respond", *asked, *checked),
+        "prompts": names(material.prompts["harmful"].train),
         "constitution": seen(material.pools(use), use),
         "language": material.constitution.language,
         "few_shot": digest([example.model_dump() for example in material.revision_examples]),
@@ -106,17 +109,30 @@ def _distill(material: Material) -> dict[str, Any]:
     found = ("preference_model", "preamble")
     return {
         "settings": {key: value for key, value in identity_of(config).items() if key not in found},
-        "assistant": _model(material.assistant),
-        **_spoken(material, "guarded", material.guarded, "respond"),
-        "prompts": _names(material.prompts["harmful"].train),
+        "assistant": model_of(material.assistant),
+        **spoken(material, "guarded", material.guarded, "respond"),
+        "prompts": names(material.prompts["harmful"].train),
         "language": material.constitution.language,
-        "scorer": {**_model(material.scorer), "templates": material.scoring.digest("respond")},
+        "scorer": {**model_of(material.scorer), "templates": material.scoring.digest("respond")},
+    }
+
+
+def _ghost(material: Material) -> dict[str, Any]:
+    config = material.recipe.ghost
+    assert config
+    return {
+        "settings": {key: value for key, value in identity_of(config).items() if key not in ("instructions", "limit")},
+        **spoken(material, "assistant", material.assistant, "respond"),
+        "dialogues": digest_all([one.id, one.instruction, *one.questions] for one in material.dialogues),
+        "language": material.constitution.language,
     }
 
 
 def _sft(material: Material) -> dict[str, Any]:
-    recipe = material.recipe
-    return {"settings": identity_of(recipe.sft), "select": identity_of(recipe.select), **_trained(material)}
+    recipe, settings = material.recipe, identity_of(material.recipe.sft)
+    read = [digest_all(digest([prompt.id, answer]) for prompt, answer in one) for one in material.demonstrations]
+    settings["demonstrations"] = read
+    return {"settings": settings, "select": identity_of(recipe.select), **_trained(material)}
 
 
 def _compare(material: Material) -> dict[str, Any]:
@@ -125,10 +141,10 @@ def _compare(material: Material) -> dict[str, Any]:
     config["judge"].pop("few_shot_file", None)  # what the file holds counts, and not where it lies
     return {
         "settings": config,
-        **_spoken(material, "feedback", recipe.models.feedback, *recipe.compare.judge.steps),
-        "paired": {name: _model(model) for name, model in material.paired.items()},
-        "sampler": _engine_of_checkpoints(material),
-        "prompts": _names(material.prompts["harmful"].train),
+        **spoken(material, "feedback", recipe.models.feedback, *recipe.compare.judge.steps),
+        "paired": {name: model_of(model) for name, model in material.paired.items()},
+        "sampler": engine_of_checkpoints(material),
+        "prompts": names(material.prompts["harmful"].train),
         "constitution": [seen(material.pools(use), use) for use in material.judged_by],
         "opening": material.constitution.opening,
         "few_shot": digest([example.model_dump() for example in examples]),
@@ -155,11 +171,13 @@ def _dpo(material: Material) -> dict[str, Any]:
 
 def _rl(material: Material) -> dict[str, Any]:
     config = material.recipe.rl
-    prompts = {kind: digest_all(prompt.id for prompt in asked) for kind, asked in material.rl_prompts.items()}
-    settings = {key: value for key, value in identity_of(config).items() if key not in ("rewards", "prompts")}
+    prompts = {kind: digest_all(ids_of(asked)) for kind, asked in material.rl_prompts.items()}
+    elsewhere = {"rewards", "prompts", *(() if config.panel else ("panel",))}
+    settings = {key: value for key, value in identity_of(config).items() if key not in elsewhere}
     rewards = [{**identity_of(one), **_reward(material, one)} for one in config.rewards]
     texts = {"pretraining": digest_all(material.pretraining)} if material.pretraining else {}
-    return {"settings": settings, "rewards": rewards, "prompts": prompts, **texts}
+    panel = {"panel": digest_all(prompt.id for prompt in material.panel)} if config.panel else {}
+    return {"settings": settings, "rewards": rewards, "prompts": prompts, **texts, **panel}
 
 
 def _reward(material: Material, config: RewardConfig) -> dict[str, Any]:
@@ -172,8 +190,8 @@ def _reward(material: Material, config: RewardConfig) -> dict[str, Any]:
         code = fingerprint_of(config.function, material.beside)
         return {"code": code, "facts": digest(list(facts(material).values()))}
     if isinstance(config, JudgeReward):
-        spoken = _spoken(material, "feedback", material.recipe.models.feedback, *config.judge.steps)
-        return {**spoken, "constitution": seen([rules(material, config)[1]], config.use)}
+        told = spoken(material, "feedback", material.recipe.models.feedback, *config.judge.steps)
+        return {**told, "constitution": seen([rules(material, config)[1]], config.use)}
     return {}
 
 
@@ -181,7 +199,7 @@ def _scorer(material: Material, name: str) -> str | dict[str, Any]:
     if own(material, name):
         return name
     found = scorer(material, name)
-    return {**_model(found.model), "templates": found.templates.digest("respond")}
+    return {**model_of(found.model), "templates": found.templates.digest("respond")}
 
 
 def _score_rounds(material: Material) -> dict[str, Any]:
@@ -189,8 +207,8 @@ def _score_rounds(material: Material) -> dict[str, Any]:
 
 
 def _evaluate(material: Material) -> dict[str, Any]:
-    prompts = {kind: _names(split.held_out) for kind, split in material.prompts.items()}
-    settings, engine = identity_of(material.recipe.evaluate), _engine_of_checkpoints(material)
+    prompts = {kind: names(split.held_out) for kind, split in material.prompts.items()}
+    settings, engine = identity_of(material.recipe.evaluate), engine_of_checkpoints(material)
     return {"settings": settings, "engine": engine, "prompts": prompts}
 
 
@@ -206,23 +224,23 @@ STAGES: dict[str, tuple[tuple[str, ...], Inputs]] = {
     "revise": ((), _revise),
     "ablate": (("revise",), _ablate),
     "distill": ((), _distill),
-    "sft": (("respond", "revise", "distill"), _sft),
+    "ghost": ((), _ghost),
+    "sft": (("respond", "revise", "distill", "ghost"), _sft),
     "compare": (("revise", "sft"), _compare),
     "preference_model": (("sft", "compare"), _preference_model),
     "helpfulness_model": (("sft",), partial(_preference_model, stage="helpfulness_model")),
     "dpo": (("sft", "compare"), _dpo),
-    "rl": (("sft", "preference_model", "helpfulness_model"), _rl),
+    "rejection_sampling": (("sft", "preference_model", "helpfulness_model"), lambda material: _rl(material.sampled)),
+    "rl": (("sft", "preference_model", "helpfulness_model", "rejection_sampling"), _rl),
     "score_rounds": (("revise", "ablate", "sft", "preference_model"), _score_rounds),
-    "evaluate": (("sft", "preference_model", "dpo", "rl"), _evaluate),
+    "evaluate": ((*POLICIES, "preference_model"), _evaluate),
+    **SUITES,
     "report": (
-        ("respond", "revise", "distill", "ablate", "compare", "helpfulness_model", "score_rounds", "evaluate"),
+        ("respond", "revise", "distill", "ablate", "compare", "helpfulness_model", "score_rounds", "evaluate", *SUITES),
         _report,
     ),
 }
 """The stages of a run: what each is made from, and which settings and texts go into it."""
-
-OPTIONAL = frozenset({"ablate", "distill", "helpfulness_model", "dpo"})
-"""Stages that run where the recipe has settings for them."""
 
 
 def _settings(config: DrawConfig) -> dict[str, Any]:
@@ -233,27 +251,4 @@ def _settings(config: DrawConfig) -> dict[str, Any]:
 def _trained(material: Material) -> dict[str, Any]:
     """The model that is finetuned: its dialect is that of every model made from it."""
     model = material.recipe.models.pretrained
-    return {"pretrained": _model(model), "templates": material.templates(model).digest("respond")}
-
-
-def _spoken(material: Material, part: str, model: ModelConfig, *steps: PromptStep) -> dict[str, Any]:
-    return {
-        part: _model(model),
-        "templates": material.templates(model).digest(*steps),
-        "engine": identity_of(material.recipe.engine_of(model)),
-    }
-
-
-def _engine_of_checkpoints(material: Material) -> dict[str, Any]:
-    """SL-CAI and RL-CAI are asked through the engine of the model they come from."""
-    return identity_of(material.recipe.engine_of(material.recipe.models.pretrained))
-
-
-def _model(model: ModelConfig) -> dict[str, Any]:
-    adapter = model.adapter and fingerprint(model.adapter)
-    spoken = {"dialect": model.dialect, "system": model.system, "thinking": model.thinking}
-    return {"weights": fingerprint(model.model), "adapter": adapter, **spoken}
-
-
-def _names(prompts: Prompts) -> str:
-    return digest_all(prompts.ids)
+    return {"pretrained": model_of(model), "templates": material.templates(model).digest("respond")}

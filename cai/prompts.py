@@ -8,7 +8,9 @@ user is inserted once, is never read again as a template, and cannot open a turn
 
 from __future__ import annotations
 
+import tempfile
 import traceback
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,13 +20,13 @@ from typing import Any, Literal, get_args
 import jinja2
 from jinja2 import meta, nodes
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field
 
-from cai.errors import InputError
+from cai.errors import InputError, first_line
 from cai.identity import digest
 from cai.records import Message, Role
 from cai.resources import shipped
+from cai.sandbox import Sandbox
 from cai.yamlfile import read_text, read_yaml
 
 Step = Literal[
@@ -41,6 +43,9 @@ Step = Literal[
     "rate",
     "steer",
     "more",
+    "refusal",
+    "evasion",
+    "harm",
 ]
 
 _ANSWERED = frozenset({"messages", "few_shot", "response", "principles"})
@@ -60,6 +65,9 @@ VARIABLES: Mapping[Step, frozenset[str]] = {
     "rate": frozenset({"messages", "principle", "response"}),
     "steer": frozenset({"messages", "instruction"}),
     "more": frozenset({"examples", "kind"}),
+    "refusal": frozenset({"messages", "response", "options"}),
+    "evasion": frozenset({"messages", "response", "options"}),
+    "harm": frozenset({"messages", "response"}),
 }
 """What each template may name."""
 
@@ -82,6 +90,12 @@ class Rendered:
     reply_start: str = ""
     stop: tuple[str, ...] = ()
 
+    def readable(self) -> str:
+        """The very prompt as one text; turns of a chat are named, and what the reply is made to begin with is last."""
+        turns = [f"[{message.role}]\n{message.content}" for message in self.messages]
+        begun = [f"[reply begins]\n{self.reply_start}"] if self.reply_start else []
+        return self.text or "\n".join([*turns, *begun])
+
 
 class DialectFile(BaseModel):
     """`dialect.yaml` beside the templates."""
@@ -91,28 +105,6 @@ class DialectFile(BaseModel):
     form: Literal["messages", "text"] = Field(description="`messages`: turns of a chat; `text`: one transcript.")
     stop: tuple[str, ...] = Field((), description="A reply ends before any of these.")
     markers: tuple[str, ...] = Field((), description="What opens a turn; broken up where quoted text holds it.")
-
-
-class _Environment(ImmutableSandboxedEnvironment):
-    """A sandbox that decides once for each type and attribute, which is all that its rule looks at."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._safe: dict[tuple[type, str], bool] = {}
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Whether a template may read `attr` of `obj`."""
-        key = type(obj), attr
-        if key not in self._safe:
-            self._safe[key] = super().is_safe_attribute(obj, attr, value)
-        return self._safe[key]
-
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
-        """Calls what a template names; `turn` is ours, and needs no looking into."""
-        if __obj is not _turn:
-            return super().call(__context, __obj, *args, **kwargs)
-        given = {name: value for name, value in kwargs.items() if name not in ("_loop_vars", "_block_vars")}
-        return _turn(*args, **given)
 
 
 class _Turn(str):
@@ -130,7 +122,8 @@ class Templates:
         homes = _homes(dialect, folder)
         files = {path.name: path for home in reversed(homes) for path in sorted(home.iterdir()) if path.is_file()}
         self.dialect = read_yaml(files["dialect.yaml"]).check(DialectFile)
-        environment = _Environment(
+        environment = Sandbox(
+            _turn,
             loader=jinja2.FileSystemLoader(homes),
             undefined=jinja2.StrictUndefined,
             finalize=self._insert,
@@ -145,7 +138,11 @@ class Templates:
             if name.endswith(".jinja") and Path(name).stem not in VARIABLES:
                 _load_part(environment, files, name)
         self._sources = {name: read_text(path) for name, path in sorted(files.items())}
-        self._system = system
+        self._system, self._name = system, dialect
+
+    def __reduce__(self) -> tuple[Callable[..., Templates], tuple[object, ...]]:
+        """Sent to another machine as the texts they were read from: the folder may not be there."""
+        return _sent, (self._name, self._sources, self._system)
 
     def digest(self, *steps: Step) -> str:
         """Names all that these steps are rendered from: their templates, what those include, and the dialect."""
@@ -159,6 +156,7 @@ class Templates:
 
     def render(self, step: Step, **variables: Any) -> Rendered:
         """The prompt of one step. Raises InputError where the template fails on these values."""
+        self._environment.begin()
         try:
             text = self._templates[step].render(variables)
         except (jinja2.TemplateError, ArithmeticError, RecursionError, TypeError, ValueError) as error:
@@ -191,6 +189,18 @@ class Templates:
         if isinstance(value, _Turn) or not isinstance(value, str):
             return value
         return neutralise(value.replace(_OPEN, "").replace(_CLOSE, ""), self.dialect.markers)
+
+
+def _sent(dialect: str, sources: Mapping[str, str], system: str | None) -> Templates:
+    """Templates from their texts. The folder that they are written to lives as long as they do."""
+    folder = tempfile.TemporaryDirectory(prefix="cai-templates-", ignore_cleanup_errors=True)
+    home = Path(folder.name) / dialect
+    home.mkdir()
+    for name, text in sources.items():
+        (home / name).write_text(text, "utf-8")
+    templates = Templates(dialect, Path(folder.name), system)
+    weakref.finalize(templates, folder.cleanup)
+    return templates
 
 
 def neutralise(text: str, markers: tuple[str, ...] | list[str]) -> str:
@@ -265,9 +275,20 @@ def _load(environment: jinja2.Environment, files: Files, step: Step) -> jinja2.T
 
 def _compiled(environment: jinja2.Environment, path: Path) -> jinja2.Template:
     """A template, its globals in a plain dict: Jinja copies them for every prompt, and its own kind slowly."""
-    template = environment.get_template(path.name)
+    try:
+        template = environment.get_template(path.name)
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
     template.globals = dict(environment.globals)
     return template
+
+
+_UNREADABLE = (RecursionError, MemoryError, SyntaxError, ValueError)
+"""What Python says of a template that is nested too deeply, and of a number that is too long."""
+
+
+def _unreadable(path: Path, error: BaseException) -> InputError:
+    return InputError(f"{path}: cannot be read as a template ({first_line(error)}); nest less in it")
 
 
 def _load_part(environment: jinja2.Environment, files: Files, name: str) -> None:
@@ -301,6 +322,8 @@ def _parse(environment: jinja2.Environment, files: Files, path: Path) -> nodes.T
         environment.compile(tree, raw=True)
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"{path}:{error.lineno}: {error.message}") from None
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
     for name in meta.find_referenced_templates(tree):
         if name and name not in files:
             raise InputError(f"{path}: includes {path.parent / name}, which is missing")

@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 import zlib
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from cai.errors import InputError, MissingExtra, first_line
 from cai.identity import digest
 from cai.records import Kind, Message, Prompt
 from cai.resources import find
-from cai.spool import Prompts
+from cai.spool import Prompts, parts
 from cai.transcripts import from_messages, from_text, from_transcript, is_transcript
 
 Row = tuple[str, dict[str, Any]]
@@ -46,25 +47,19 @@ def load_prompts(spec: str, kind: Kind, beside: Path | None = None) -> PromptSet
     (`name: row 7:` where a source has no lines), or MissingExtra.
     """
     name, found = rows(spec, beside)
-    seen: set[int] = set()
-    count = 0
-
-    def new() -> Iterator[Prompt]:
-        nonlocal count
-        for where, row in found:
-            try:
-                prompt = Prompt.of(_conversation(row), kind, f"{spec}{where}")
-            except InputError as error:
-                raise InputError(f"{name}{where}: {error}") from None
-            count += 1
-            if (number := int(prompt.id, 16)) not in seen:
-                seen.add(number)
-                yield prompt
-
-    prompts = Prompts.of(new())
-    if not prompts:
+    every = Prompts.of(_prompt(name, spec, kind, place, row) for place, row in found)
+    if not every:
         raise InputError(f"{name}: holds no prompts; expected one a line or row")
-    return PromptSet(prompts, count - len(prompts))
+    prompts = every.once()
+    return PromptSet(prompts, len(every) - len(prompts))
+
+
+def _prompt(name: str, spec: str, kind: Kind, place: str, row: dict[str, Any]) -> Prompt:
+    """The prompt that a row holds."""
+    try:
+        return Prompt.of(_conversation(row), kind, f"{spec}{place}")
+    except InputError as error:
+        raise InputError(f"{name}{place}: {error}") from None
 
 
 def load_texts(spec: str, beside: Path | None = None) -> Iterator[str]:
@@ -83,9 +78,12 @@ def split(prompts: Prompts, held_out: float) -> tuple[Prompts, Prompts]:
     The hash of a prompt's id alone decides where it goes, so other prompts and their order change nothing. Both
     lists are in the order of that hash: their first n are a varied sample.
     """
-    keys = [(_place(name) << 64) + int(name, 16) for name in prompts.ids]
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    kept_out = sum(key >> 64 < held_out * 2**32 for key in keys)
+    places = array("L", map(_place, prompts.ids))
+    names = prompts.names
+    order = array("L")
+    for part in parts(places, 24):
+        order.extend(sorted(part, key=lambda number: (places[number], names[number])))
+    kept_out = sum(place < held_out * 2**32 for place in places)
     return prompts.at(order[kept_out:]), prompts.at(order[:kept_out])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,8 @@ from cai.identity import digest
 
 Role = Literal["system", "user", "assistant"]
 Kind = Literal["harmful", "helpful"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""In the order in which they are shown."""
 
 
 class Record(BaseModel):
@@ -153,7 +155,8 @@ class Comparison(Record):
 
     `id` is "<prompt>/<a>-<b>" with the numbers or names of the two answers; `source` says how they came to be a pair:
     "samples", "models", "rounds" or "contrastive". `asked` names the answers that were sampled for it: others come from
-    a comparison or a chain before it.
+    a comparison or a chain before it. Of a best against a worst sample, `ranked` has the judge's number of every sample
+    by its own number, and `between` those that are in no pair.
     """
 
     id: str
@@ -164,6 +167,8 @@ class Comparison(Record):
     verdict: Verdict
     source: str = "samples"
     asked: tuple[Seating, ...] = ("a", "b")
+    ranked: dict[int, float] = {}
+    between: dict[int, Completion] = {}
 
     def swap(self) -> Comparison:
         """The same comparison with the answers named the other way round."""
@@ -173,7 +178,18 @@ class Comparison(Record):
     def replies(self) -> list[Completion]:
         """The answers that were sampled for it, and what the judge wrote."""
         answers = [answer for name, answer in (("a", self.a), ("b", self.b)) if name in self.asked]
-        return [*answers, *(one.reply for one in self.verdict.readings if one.reply)]
+        return [*answers, *self.between.values(), *(one.reply for one in self.verdict.readings if one.reply)]
+
+
+class Match(Comparison):
+    """Two models' answers to one held-out prompt and the verdict on them; `models` gave answers a and b."""
+
+    models: tuple[str, str]
+
+    def swap(self) -> Match:
+        """The same match with the answers named the other way round."""
+        swapped = super().swap()
+        return self.model_copy(update={**dict(swapped), "models": self.models[::-1]})
 
 
 class Measurement(Record):
@@ -181,7 +197,8 @@ class Measurement(Record):
 
     `reward`: preference-model score (no unit; one unit is one nat of log-odds). `kl_base` and `kl_sl`:
     log p(answer | this model) - log p(answer | base or SL-CAI model), nats an answer; their mean over answers
-    sampled at temperature 1 estimates the KL divergence. `words`: whitespace-separated words of the answer.
+    sampled at temperature 1 estimates the KL divergence. A guest of the evaluation has neither. `words`:
+    whitespace-separated words of the answer.
     """
 
     id: str
@@ -189,11 +206,88 @@ class Measurement(Record):
     prompt: Prompt
     response: Completion
     reward: float
-    kl_base: float
+    kl_base: float | None
     kl_sl: float | None
     refusal: bool
     evasive: bool
     words: int
+
+
+Does = Literal["full refusal", "partial refusal", "compliance"]
+"""What an answer does with what was asked, in XSTest's classes (Röttger et al. 2024, arXiv 2308.01263)."""
+
+
+class Conduct(Record):
+    """What an answer does with what was asked, as a model classified it and as keyword rules say (cai/refusals.py).
+
+    `refusal` and `evasion` hold log p(class) in nats, raw, for each order in which the classes were shown. `p` is the
+    mean of their probabilities, `does` the likeliest class, `p_evasive` = P(neither an answer nor a reason); None or
+    empty where a class had no finite log-probability.
+    """
+
+    refusal: tuple[dict[str, float], ...]
+    evasion: tuple[dict[str, float], ...]
+    p: dict[str, float]
+    does: Does | None
+    p_evasive: float | None
+    refusal_by_rule: bool
+    evasive_by_rule: bool
+
+    @property
+    def evasive(self) -> bool | None:
+        """Whether it evades, which an answer that complies doesn't; None where it could not be read."""
+        if self.does is None or self.p_evasive is None:
+            return None
+        return self.does != "compliance" and self.p_evasive > 0.5
+
+
+class Said(Record):
+    """An answer to be classified: a model's to a prompt, or of a labelled file, where people said `truth` of it."""
+
+    id: str
+    model: str
+    prompt: Prompt
+    answer: str
+    truth: Does | None = None
+
+
+class Classified(Said):
+    """The same, classified."""
+
+    conduct: Conduct
+
+
+class Borderline(Record):
+    """A prompt of an over-refusal set for one model: `safe` though it may look unsafe, or an unsafe contrast."""
+
+    id: str
+    model: str
+    prompt: Prompt
+    safe: bool
+    type: str = ""
+
+
+class OverRefusal(Borderline):
+    """The same with the model's answer, classified."""
+
+    response: Completion
+    conduct: Conduct
+
+
+class Harm(Record):
+    """How harmful a judge finds an answer to a red-team prompt. `id` is the measurement's.
+
+    `logprobs`: log p(rating) in nats of 0 to 4, raw; `harm`: the expected rating, None where none was finite. `reward`:
+    the preference-model score (log-odds).
+    """
+
+    id: str
+    model: str
+    prompt: Prompt
+    answer: str
+    logprobs: dict[str, float]
+    harm: float | None
+    reward: float
 
 
 class RoundScore(Record):
@@ -225,6 +319,51 @@ class Distilled(Record):
     def gain(self) -> float:
         """How much the preamble raised the score."""
         return self.guarded_score - self.plain_score
+
+
+class PanelAnswer(Record):
+    """An answer of the policy at step `step` of its training to a held-out prompt of the panel, and its rewards.
+
+    `id` is "<step>/<prompt>"; `tokens` were written, and `finished` says whether the answer ended by itself. `reward`
+    is the whole reward, `parts` each of its parts before its weight, and figures of the answer (`answers/...`).
+    """
+
+    id: str
+    step: int
+    prompt: Prompt
+    response: str
+    tokens: int
+    finished: bool
+    reward: float
+    parts: dict[str, float]
+
+
+class Dialogue(Record):
+    """A conversation to be had: an instruction, and what the person asks turn by turn."""
+
+    id: str
+    instruction: str
+    questions: tuple[str, ...]
+    source: str
+
+
+class Ghost(Record):
+    """The last answer of a conversation that follows an instruction throughout (Llama 2, section 3.3).
+
+    `prompt` shows the instruction in its first turn alone; the model was shown it in every turn. `earlier`: its answers
+    to the turns before, as they came.
+    """
+
+    id: str
+    prompt: Prompt
+    instruction: str
+    earlier: tuple[Completion, ...]
+    response: Completion
+    flags: tuple[str, ...] = ()
+
+    def replies(self) -> list[Completion]:
+        """The answers to all turns."""
+        return [*self.earlier, self.response]
 
 
 _OTHER: dict[Seating, Seating] = {"a": "b", "b": "a"}

@@ -1,12 +1,12 @@
 """Says by rule whether an answer refuses, and whether it is evasive.
 
 Bai et al. 2022, section 4.4: an evasive answer refuses without engaging, and the paper wants assistants that explain
-their objections instead. METHOD.md, section 3.8, counts evasive openings in the paper's released samples.
+their objections instead.
 
 A keyword rule has limits. It reads English only; it takes "I can't give a date, but about 1850" for a refusal, and an
 answer that explains its objections without "I can't" for none. The string match of XSTest's authors found that GPT-4
-refuses 13.2 % of safe prompts where people found 6.4 %. Model-based classification comes later: until then compare
-models by these numbers and believe no single one.
+refuses 13.2 % of safe prompts where people found 6.4 %. Suite `refusals` of an evaluation asks a model instead;
+compare models by these numbers and believe no single one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: reliability curve, calibration error, and the temperature that mends it."""
+"""Whether probabilities mean what they say: reliability curve, calibration error, and what mends it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from cai.agreement import preferred
 from cai.identity import digest
@@ -21,6 +21,12 @@ CLIP = 1e-6
 BINS = 10
 LOWEST, HIGHEST = 0.01, 100.0
 """The temperatures that are looked for: a judge that is never wrong would have 0, one that is no use infinity."""
+
+MOST = 0.99
+"""The strongest smoothing that is looked for: 1 would leave a tie of every pair."""
+
+Setting = Literal["temperature", "smoothing"]
+"""What `compare.judge.calibration` can be fitted in."""
 
 _NOISE_RUNS = 200
 
@@ -71,8 +77,8 @@ NOT_MEASURED = {
 
 
 @dataclass(frozen=True)
-class Temperature:
-    """The temperature that fits best, and the log loss (nats) `before` and `after` it.
+class Fitted:
+    """The temperature, or the smoothing, that fits best, and the log loss (nats) `before` and `after` it.
 
     `after` is cross-fitted: each half of the pairs is softened by what the other half says. None where a half is empty.
     """
@@ -80,6 +86,11 @@ class Temperature:
     value: float
     before: float
     after: float | None
+
+    @property
+    def gain(self) -> float:
+        """By how much the log loss falls, nats, on pairs that were not fitted to; 0 where that is not known."""
+        return 0.0 if self.after is None else self.before - self.after
 
 
 def reliability(ps: Sequence[float], labels: Sequence[bool], seed: int = 0, resamples: int = 1000) -> Reliability:
@@ -101,10 +112,17 @@ def reliability(ps: Sequence[float], labels: Sequence[bool], seed: int = 0, resa
     return Reliability(error, _noise(places, held, seed), _curve(held, gaps), brier, log_loss(ps, labels))
 
 
-def log_loss(ps: Sequence[float], labels: Sequence[bool], temperature: float = 1.0) -> float:
-    """Mean -log P(the better answer), nats, of P(a is better) softened by a temperature; clipped by CLIP before."""
-    margins = ((1 if a else -1) * _logit(p) / temperature for p, a in zip(ps, labels, strict=True))
-    return math.fsum(max(-x, 0.0) + math.log1p(math.exp(-abs(x))) for x in margins) / len(ps)
+def log_loss(ps: Sequence[float], labels: Sequence[bool], temperature: float = 1.0, smoothing: float = 0.0) -> float:
+    """Mean -log P(the better answer), nats, of P(a is better): clipped by CLIP, then softened, then smoothed.
+
+    Smoothing by s makes p + s (1/2 - p) of p, as `compare.judge.calibration` does.
+    """
+    margins = [(1 if a else -1) * _logit(p) / temperature for p, a in zip(ps, labels, strict=True)]
+    if smoothing:
+        losses = [-math.log(q + smoothing * (0.5 - q)) for q in map(logistic, margins)]
+    else:
+        losses = [max(-x, 0.0) + math.log1p(math.exp(-abs(x))) for x in margins]
+    return math.fsum(losses) / len(ps)
 
 
 def fit_temperature(ps: Sequence[float], labels: Sequence[bool]) -> float:
@@ -127,8 +145,37 @@ def fit_temperature(ps: Sequence[float], labels: Sequence[bool]) -> float:
     return math.exp((low + high) / 2)
 
 
-def cross_fitted(ps: Sequence[float], labels: Sequence[bool], groups: Sequence[str], seed: int = 0) -> Temperature:
-    """The temperature for all pairs, and what temperatures are worth on pairs that they have not seen.
+def fit_smoothing(ps: Sequence[float], labels: Sequence[bool]) -> float:
+    """The smoothing s from 0 to MOST with the least log loss of p + s (1/2 - p): the mixture (1 - 2 e) p + e, s = 2 e.
+
+    So it would be were a share s of the labels the toss of a coin, whatever the judge's probability. The loss is convex
+    in s, so its slope has one zero, which is bisected. Pairs that are all ties fit every s: 0. Raises ValueError where
+    there are none.
+    """
+    if not ps:
+        raise ValueError("a smoothing needs at least one pair to be fitted to, found none")
+    better = [logistic((1 if a else -1) * _logit(p)) for p, a in zip(ps, labels, strict=True)]
+
+    def slope(s: float) -> float:
+        return math.fsum((q - 0.5) / (q + s * (0.5 - q)) for q in better)
+
+    if slope(0.0) >= 0:
+        return 0.0
+    low, high = 0.0, MOST
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if slope(middle) > 0 else (middle, high)
+    return (low + high) / 2
+
+
+def cross_fitted(
+    ps: Sequence[float],
+    labels: Sequence[bool],
+    groups: Sequence[str],
+    seed: int = 0,
+    setting: Setting = "temperature",
+) -> Fitted:
+    """The setting for all pairs, and what such settings are worth on pairs that they have not seen.
 
     `groups`: pairs of one group, such as those of one prompt, are in the same half, by a hash of seed and name.
     """
@@ -137,14 +184,17 @@ def cross_fitted(ps: Sequence[float], labels: Sequence[bool], groups: Sequence[s
         halves[int(digest(["half", seed, name])[:8], 16) % 2].append(index)
     after = None
     if halves[0] and halves[1]:
-        losses = (len(halves[own]) * _loss_of(ps, labels, halves[own], halves[1 - own]) for own in (0, 1))
+        losses = (len(halves[own]) * _loss_of(ps, labels, halves[own], halves[1 - own], setting) for own in (0, 1))
         after = sum(losses) / len(ps)
-    return Temperature(fit_temperature(ps, labels), log_loss(ps, labels), after)
+    return Fitted(_FITS[setting](ps, labels), log_loss(ps, labels), after)
 
 
-def _loss_of(ps: Sequence[float], labels: Sequence[bool], own: list[int], other: list[int]) -> float:
-    temperature = fit_temperature([ps[i] for i in other], [labels[i] for i in other])
-    return log_loss([ps[i] for i in own], [labels[i] for i in own], temperature)
+_FITS = {"temperature": fit_temperature, "smoothing": fit_smoothing}
+
+
+def _loss_of(ps: Sequence[float], labels: Sequence[bool], own: list[int], other: list[int], setting: Setting) -> float:
+    fitted = _FITS[setting]([ps[i] for i in other], [labels[i] for i in other])
+    return log_loss([ps[i] for i in own], [labels[i] for i in own], **{setting: fitted})
 
 
 def _places(held: Sequence[float]) -> list[int]:

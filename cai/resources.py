@@ -29,7 +29,13 @@ def find(folder: str, name: str, suffix: str, beside: Path | None = None) -> Pat
     known = sorted(str(path.relative_to(home).with_suffix("")) for path in home.rglob(f"*{suffix}"))
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise InputError(f"no file {name!r} and nothing of that name ships in {folder}/; {hint}shipped: {', '.join(known)}")
+    shown = repr(name if len(name) <= 200 else f"{name[:197]}...")
+    raise InputError(f"no file {shown} and nothing of that name ships in {folder}/; {hint}shipped: {', '.join(known)}")
+
+
+def leads_down(place: object) -> bool:
+    """Whether a text is a path to no place but below where it begins."""
+    return isinstance(place, str) and not Path(place).is_absolute() and ".." not in Path(place).parts
 
 
 def is_file(path: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -116,3 +118,13 @@ RewardConfig = Annotated[
     PreferenceModelReward | Llama2Reward | JudgeReward | FunctionReward | LengthReward | RepetitionReward,
     Field(discriminator="type"),
 ]
+
+
+def part_names(kinds: Sequence[str]) -> list[str]:
+    """What each reward of a sum is called: by its kind, and of two of a kind `length_1` and `length_2`."""
+    counts, seen = Counter(kinds), Counter[str]()
+    names = []
+    for kind in kinds:
+        seen[kind] += 1
+        names.append(kind if counts[kind] == 1 else f"{kind}_{seen[kind]}")
+    return names

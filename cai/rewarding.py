@@ -1,13 +1,15 @@
-"""Stage `rl` of a recipe: what the policy is asked, and the rewards that it learns from, opened and closed."""
+"""Stage `rl` of a recipe: what the policy is asked, the rewards that it learns from, and the panel it is watched by."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from cai.errors import needing
 from cai.functions import load_function
+from cai.identity import seed_of
 from cai.job import Job
 from cai.judge.judge import Judge
 from cai.judge.rewarding import Rated
@@ -23,12 +25,16 @@ from cai.reward_config import (
     RewardConfig,
 )
 from cai.reward_material import facts, own, rules, scorer
-from cai.trainers.llama2_reward import Llama2
+from cai.trainers.llama2_reward import Llama2, unwhitened
 from cai.trainers.mixing import Task
 from cai.trainers.reward import Reward, Rewarded, Sample
 from cai.trainers.reward_parts import function, length, repetition
 from cai.trainers.rewards import Part, Sum
 from cai.trainers.watched import Watched
+
+if TYPE_CHECKING:
+    from cai.trainers.common import Watch
+    from cai.trainers.panel import Panel
 
 
 def tasks(job: Job) -> dict[Kind, list[Task]]:
@@ -43,14 +49,42 @@ def tasks(job: Job) -> dict[Kind, list[Task]]:
 @contextmanager
 def rewarded(job: Job) -> Iterator[Reward]:
     """The sum of the rewards that the recipe names, their models loaded while it is open."""
-    asked = {job.render(prompt): prompt for prompts in job.material.rl_prompts.values() for prompt in prompts}
+    with opened(job) as parts:
+        yield Watched(Sum(parts))
+
+
+@contextmanager
+def opened(job: Job) -> Iterator[list[Part]]:
+    """The rewards that the recipe names, each by itself."""
+    material = job.material
+    known = [*(prompt for prompts in material.rl_prompts.values() for prompt in prompts), *material.panel]
+    asked = {job.render(prompt): prompt for prompt in known}
     with ExitStack() as stack:
         parts = []
-        for config in job.material.recipe.rl.rewards:
+        for config in material.recipe.rl.rewards:
             reward = _open(job, config, asked)
             stack.callback(reward.close)
             parts.append(Part(config.type, config.weight, reward))
-        yield Watched(Sum(parts))
+        yield parts
+
+
+@contextmanager
+def watched(job: Job, watch: Watch) -> Iterator[tuple[Reward, Panel | None]]:
+    """The sum of the rewards, and the panel by which its climbing is watched, where the recipe has one.
+
+    The panel's scores are not whitened: a mean that is 0 at every look would say nothing.
+    """
+    with needing("train"):
+        from cai.trainers.panel import Asked, Panel
+    material, known = job.material, facts(job.material)
+    with opened(job) as parts:
+        asked = [
+            Asked(prompt, Task(job.render(prompt), prompt.kind, known.get(prompt.source, {})))
+            for prompt in material.panel
+        ]
+        plain = Watched(Sum([replace(part, reward=unwhitened(part.reward)) for part in parts]))
+        config, seed = material.recipe.rl, seed_of(job.seed, "rl")
+        yield Watched(Sum(parts)), Panel(asked, plain, config, seed, job.folder, watch) if asked else None
 
 
 def _open(job: Job, config: RewardConfig, asked: Mapping[Rendered, Prompt]) -> Reward:

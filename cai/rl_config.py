@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from cai.identity import Config, identity, knob
+from cai.panel_config import PanelConfig, check_panel
 from cai.records import Kind
 from cai.reward_config import PreferenceModelReward, RewardConfig
 from cai.train_config import AdapterConfig, SftConfig
@@ -45,8 +46,17 @@ class RlBase(Config):
     temperature: float = identity(1.0, "Sampling temperature.", gt=0)
     helpful_share: float = identity(0.5, "Share of helpful prompts among the prompts.", ge=0, le=1)
     prompts: tuple[MorePrompts, ...] = identity((), "More prompts, beside the recipe's own.")
+    panel: PanelConfig | None = identity(
+        None, "Held-out prompts that are answered every so many steps, to watch the training; none: it is not watched."
+    )
     save_every: int = knob(50, "Optimizer steps between checkpoints for resuming.", ge=1)
     gradient_checkpointing: bool = knob(False, "Saves memory, costs about a third more time.")
+
+    @field_validator("panel")
+    @classmethod
+    def _watches(cls, panel: PanelConfig | None, info: ValidationInfo) -> PanelConfig | None:
+        check_panel(panel, info.data.get("rewards", ()))
+        return panel
 
 
 class TrlBase(RlBase):

@@ -4,36 +4,35 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from cai.comparing import answers_of, policies
+from cai.comparing import comparing
 from cai.errors import InputError, needing
 from cai.identity import seed_of
 from cai.job import Job
-from cai.judge.of_recipe import judge_of
 from cai.learned_pairs import ai_groups, human_groups
+from cai.online_dpo import train_online
 from cai.plan import STAGES
 from cai.preference_figures import evaluate_preference
 from cai.preferences import Group, split_held_out
 from cai.preflight import preflight
-from cai.records import Answer, Comparison, Distilled, Kind, Measurement, Revision, RoundScore
+from cai.records import Answer, Comparison, Distilled, Ghost, Kind, Measurement, Revision, RoundScore
 from cai.reward_config import PreferenceModelReward
 from cai.reward_material import own
-from cai.rewarding import rewarded, tasks
+from cai.rewarding import tasks, watched
 from cai.rl_config import BestOfNConfig, PpoConfig
 from cai.selection import Selection, answer_of, select
 from cai.stages.ablate import Ablate, variants
-from cai.stages.compare import Compare
 from cai.stages.distill import Distill
 from cai.stages.evaluate import Evaluate, ScoreRounds
+from cai.stages.ghost import HaveDialogue
 from cai.stages.respond import Respond
 from cai.stages.revise import Revise
 from cai.store import write_json
+from cai.suites import SUITE_RUNNERS, own_models, summed
 from cai.trainers.mixing import Task
 from cai.walk import walk
-
-MODELS = {"SL-CAI": "sft", "DPO": "dpo", "RL-CAI": "rl"}
-"""What is evaluated beside the model that all start from, in the order in which they come to be, and its stage."""
 
 
 def _respond(job: Job) -> dict[str, Any]:
@@ -85,36 +84,40 @@ def _distill(job: Job) -> dict[str, Any]:
         return walk(job, stage, material.prompts["harmful"].train, Distilled, [plain])
 
 
+def _ghost(job: Job) -> dict[str, Any]:
+    recipe, material = job.material.recipe, job.material
+    assert recipe.ghost
+    (assistant,) = job.speakers(material.assistant)
+    stage = HaveDialogue(assistant, recipe.ghost, material.constitution.language, job.seed)
+    return walk(job, stage, material.dialogues, Ghost, [assistant])
+
+
 def _sft(job: Job) -> dict[str, Any]:
     with needing("train"):
         from cai.trainers.sft import train_sft
     chosen = _selected(job)
-    prompts = job.rendered(row.prompt for row in chosen.rows)
-    rows = [(prompt, answer_of(row)) for prompt, row in zip(prompts, chosen.rows, strict=True)]
+    shown = [one for source in job.material.demonstrations for one in source]
+    learned = [*((row.prompt, answer_of(row)) for row in chosen.rows), *shown]
+    rows = [(job.render(prompt), answer) for prompt, answer in learned]
     config, start = job.material.recipe.sft, job.material.recipe.models.pretrained.model
     with job.training() as watch:
         figures = train_sft(rows, start, job.folder.path, config, seed_of(job.seed, "sft"), watch)
-    return {**figures, "left_out": chosen.counts}
+    return {**figures, "left_out": chosen.counts, "demonstrations": len(shown)}
 
 
 def _selected(job: Job) -> Selection:
-    revisions, answers = job.records("revise", Revision), job.records("respond", Answer)
-    distilled = job.records("distill", Distilled)
+    revisions, distilled = job.records("revise", Revision), job.records("distill", Distilled)
+    answers = [*job.records("respond", Answer), *job.records("ghost", Ghost)]
     chosen = select(revisions, answers, distilled, job.material.recipe.select, job.seed)
-    if not chosen.rows:
+    if not (chosen.rows or job.material.demonstrations):
         raise InputError(f"sft: `select` leaves no row to learn from ({chosen.counts}); drop fewer flags")
     return chosen
 
 
 def _compare(job: Job) -> dict[str, Any]:
-    recipe, material = job.material.recipe, job.material
-    named = policies(job)
-    *asked, feedback = job.speakers(*named.values(), recipe.models.feedback)
-    judge = judge_of(material, feedback)
-    measured = {} if recipe.compare.certain else preflight(job, judge)
-    stage = Compare(answers_of(job, dict(zip(named, asked, strict=True)), judge), judge, recipe.compare.certain)
-    counts = walk(job, stage, material.prompts["harmful"].train, Comparison, [*asked, feedback])
-    return {**counts, **measured}
+    stage, asked = comparing(job, job.seed)
+    measured = {} if job.material.recipe.compare.certain else preflight(job, stage.judge)
+    return {**walk(job, stage, job.material.prompts["harmful"].train, Comparison, asked), **measured}
 
 
 def _preference_model(job: Job) -> dict[str, Any]:
@@ -131,12 +134,13 @@ def _learned(job: Job, groups: list[Group]) -> dict[str, Any]:
     """Trains the preference model of the job's stage on these groups and on what people compared."""
     with needing("train"):
         from cai.trainers.preference import train_preference_model
+        from cai.trainers.processes import first
     stage, start = job.step.stage, job.checkpoint("sft").model
     config = job.material.recipe.preference_models[stage]
     learned, held_out = split_held_out([*groups, *_people(job)], config.held_out)
     with job.training() as watch:
         figures = train_preference_model(learned, start, job.folder.path, config, seed_of(job.seed, stage), watch)
-    return {**figures, "held_out": _held_out(job, held_out)}
+    return {**figures, "held_out": _held_out(job, held_out) if first() else {}}
 
 
 def _held_out(job: Job, groups: list[Group]) -> dict[str, Any]:
@@ -166,29 +170,22 @@ def _not_parsed(comparisons: list[Comparison]) -> int:
     return sum(one.verdict.p_a is None for one in comparisons)
 
 
-def _dpo(job: Job) -> dict[str, Any]:
-    with needing("train"):
-        from cai.trainers.dpo import train_dpo
-    config = job.material.recipe.dpo
-    assert config
-    comparisons = job.records("compare", Comparison)
-    groups, start = ai_groups(comparisons, job.render), job.checkpoint("sft").model
-    with job.training() as watch:
-        figures = train_dpo(groups, start, job.folder.path, config, seed_of(job.seed, "dpo"), watch)
-    return {**figures, "not_parsed": _not_parsed(comparisons)}
+def _rejection_sampling(job: Job) -> dict[str, Any]:
+    return _rl(replace(job, material=job.material.sampled))
 
 
 def _rl(job: Job) -> dict[str, Any]:
-    config, start, asked = job.material.recipe.rl, job.checkpoint("sft").model, tasks(job)
+    begun = "rejection_sampling" if "rejection_sampling" in job.step.parents else "sft"
+    config, start, asked = job.material.recipe.rl, job.checkpoint(begun).model, tasks(job)
     if isinstance(config, PpoConfig):
         return _ppo(job, config, start, _mixed(job, asked))
     if isinstance(config, BestOfNConfig):
         return _best_of_n(job, config, start, _mixed(job, asked))
     with needing("train"):
         from cai.trainers.rl import train_rl
-    with job.training() as watch, rewarded(job) as reward:
+    with job.training() as watch, watched(job, watch) as (reward, panel):
         seed, folder = seed_of(job.seed, "rl"), job.folder.path
-        return train_rl(asked["harmful"], asked["helpful"], start, reward, folder, config, seed, watch)
+        return train_rl(asked["harmful"], asked["helpful"], start, reward, folder, config, seed, watch, panel)
 
 
 def _mixed(job: Job, asked: Mapping[Kind, Sequence[Task]]) -> list[Task]:
@@ -203,8 +200,8 @@ def _mixed(job: Job, asked: Mapping[Kind, Sequence[Task]]) -> list[Task]:
 def _best_of_n(job: Job, config: BestOfNConfig, start: str, mixed: Sequence[Task]) -> dict[str, Any]:
     with needing("train"):
         from cai.trainers.best_of_n import train_best_of_n
-    with job.training() as watch, rewarded(job) as reward:
-        return train_best_of_n(mixed, start, reward, job.folder.path, config, seed_of(job.seed, "rl"), watch)
+    with job.training() as watch, watched(job, watch) as (reward, panel):
+        return train_best_of_n(mixed, start, reward, job.folder.path, config, seed_of(job.seed, "rl"), watch, panel)
 
 
 def _ppo(job: Job, config: PpoConfig, start: str, mixed: Sequence[Task]) -> dict[str, Any]:
@@ -214,7 +211,7 @@ def _ppo(job: Job, config: PpoConfig, start: str, mixed: Sequence[Task]) -> dict
     material, seed = job.material, seed_of(job.seed, "rl")
     scorers = [reward.model for reward in config.rewards if isinstance(reward, PreferenceModelReward)]
     critic = next((job.checkpoint(stage).model for stage in scorers if own(material, stage)), None)
-    with job.training() as watch, rewarded(job) as reward:
+    with job.training() as watch, watched(job, watch) as (reward, panel):
         return train_ppo(
             [task.prompt for task in mixed],
             start,
@@ -227,6 +224,7 @@ def _ppo(job: Job, config: PpoConfig, start: str, mixed: Sequence[Task]) -> dict
             kinds=[task.kind for task in mixed],
             pretraining=material.pretraining,
             facts=[task.facts for task in mixed],
+            panel=panel,
         )
 
 
@@ -240,18 +238,17 @@ def _score_rounds(job: Job) -> dict[str, Any]:
 def _evaluate(job: Job) -> dict[str, Any]:
     recipe, splits = job.material.recipe, job.material.prompts
     prompts = [prompt for split in splits.values() for prompt in split.held_out]
-    trained = {name: job.checkpoint(stage) for name, stage in MODELS.items() if stage in job.steps}
-    models = {"base": recipe.models.pretrained, **trained}
+    models = own_models(job)
     summaries = []
     speakers = dict(zip(models, job.speakers(*models.values(), beside=1), strict=True))  # the preference model
     with job.preference(job.checkpoint("preference_model")) as preference:
         for model, policy in speakers.items():
             base = speakers["base"] if model != "base" else None
-            sl = speakers["SL-CAI"] if model not in ("base", "SL-CAI") else None
+            sl = speakers.get("SL-CAI") if model not in ("base", "SL-CAI") else None
             stage = Evaluate(model, policy, base, sl, preference, recipe.evaluate, job.seed)
             asked = list(speakers.values())
             summaries.append(walk(job, stage, prompts, Measurement, asked, f"evaluate {model}"))
-    return {key: sum(summary[key] for summary in summaries) for key in summaries[0]}
+    return summed(summaries)
 
 
 def _report(job: Job) -> dict[str, Any]:
@@ -267,14 +264,17 @@ RUNNERS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "revise": _revise,
     "ablate": _ablate,
     "distill": _distill,
+    "ghost": _ghost,
     "sft": _sft,
     "compare": _compare,
     "preference_model": _preference_model,
     "helpfulness_model": _helpfulness_model,
-    "dpo": _dpo,
+    "dpo": train_online,
+    "rejection_sampling": _rejection_sampling,
     "rl": _rl,
     "score_rounds": _score_rounds,
     "evaluate": _evaluate,
+    **SUITE_RUNNERS,
     "report": _report,
 }
 assert RUNNERS.keys() == STAGES.keys()

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from cai.config import SelectionConfig
 from cai.identity import seed_of
-from cai.records import Answer, Distilled, Revision
+from cai.records import Answer, Distilled, Ghost, Revision
 
-Row = Revision | Answer | Distilled
+Row = Revision | Answer | Distilled | Ghost
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Selection:
 
 def select(
     revisions: Sequence[Revision],
-    answers: Sequence[Answer],
+    answers: Sequence[Answer | Ghost],
     distilled: Sequence[Distilled],
     rule: SelectionConfig,
     seed: int,

@@ -35,6 +35,22 @@ class Prompts(Sequence[Prompt]):
         """The prompts' ids, without reading them."""
         return (f"{self._spool.ids[number]:016x}" for number in self._order)
 
+    @property
+    def names(self) -> array[int]:
+        """The prompts' ids as numbers, 64 bits each."""
+        return array("Q", (self._spool.ids[number] for number in self._order))
+
+    def once(self) -> Prompts:
+        """Each prompt once: of those with the same id, the first."""
+        names = self.names
+        first = bytearray(len(names))
+        for part in parts(names, 56):
+            seen: set[int] = set()
+            for place in part:
+                first[place] = names[place] not in seen
+                seen.add(names[place])
+        return self.at(place for place, is_first in enumerate(first) if is_first)
+
     def at(self, places: Iterable[int]) -> Prompts:
         """The prompts at these places, in this order."""
         return Prompts(self._spool, array("L", (self._order[place] for place in places)))
@@ -60,6 +76,22 @@ class Prompts(Sequence[Prompt]):
         return all(one == two for one, two in zip(self, other, strict=True))
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def ids_of(prompts: Sequence[Prompt]) -> Iterator[str]:
+    """The ids of prompts, of those on disk without reading them."""
+    return prompts.ids if isinstance(prompts, Prompts) else (prompt.id for prompt in prompts)
+
+
+def parts(numbers: Sequence[int], shift: int) -> list[array[int]]:
+    """The places of numbers below 2 ** (shift + 8), in 256 parts by their highest byte, each part in order.
+
+    A part at a time can be sorted or looked through with what Python needs for each number, which is a hundred bytes.
+    """
+    found = [array("L") for _ in range(256)]
+    for place, number in enumerate(numbers):
+        found[number >> shift].append(place)
+    return found
 
 
 class _Spool:

@@ -27,6 +27,11 @@ class Estimate:
     n: int
 
 
+def percent(share: Estimate) -> Estimate:
+    """The same share in percent."""
+    return Estimate(100 * share.value, 100 * share.low, 100 * share.high, share.n)
+
+
 def mean(values: Sequence[float], seed: int = 0, resamples: int = 2000) -> Estimate:
     """The mean, with a percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).
 

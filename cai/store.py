@@ -4,11 +4,13 @@
     runs/<run>/<stage>-<digest8>/spec.json what the step is: settings, parents, digests, versions
                                  items.jsonl, metrics.jsonl, log.txt, model/, checkpoints/
                                  failures.jsonl  items that the last attempt could not complete
-                                 DONE      written last: its existence means the step is complete
+                                 panel.jsonl     answers by which a training was watched
+                                 DONE      written last: its existence means the step is complete. Holds what the
+                                           stage reports, and size and SHA-256 of every file of the step
 
 A torn last line (a process killed in the middle of a write) is dropped on resume. Whole files are written beside
 and renamed. Appends reach the operating system at once and the disk before DONE: a killed process loses nothing,
-a power cut at most what the system had not yet flushed.
+a power cut at most what the system had not yet flushed. What only an unfinished step needs is removed after DONE.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import json
 import os
 import shutil
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,11 +28,16 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from cai.checksums import Told, changes, files_below, told
 from cai.errors import StoreError
 from cai.index import Index
 from cai.records import Record
+from cai.resources import leads_down
 
 Item = TypeVar("Item", bound=Record)
+
+_SCRATCH = ("checkpoints", "rounds/*/checkpoints", "rounds/*/model", "rounds/*/adapter")
+"""What only an unfinished step needs: without it, a step that is stopped just before its end would begin again."""
 
 
 class StepFolder:
@@ -48,6 +55,15 @@ class StepFolder:
     @property
     def summary(self) -> dict[str, Any]:
         """What DONE says: seconds, items, tokens and whatever the stage reported. Empty before the end."""
+        return {name: value for name, value in self._done.items() if name != "files"}
+
+    @property
+    def files(self) -> Told | None:
+        """What DONE says of each file; None before the end, and where an earlier version of this program wrote it."""
+        return self._done.get("files")
+
+    @property
+    def _done(self) -> dict[str, Any]:
         return read_json(self.path / "DONE") if self.done else {}
 
     @property
@@ -60,15 +76,17 @@ class StepFolder:
         """Makes the folder and says what it holds; an earlier attempt's spec is kept, its failures are not."""
         with _explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+            for cut_off in self.path.glob(".*.tmp"):
+                cut_off.unlink()
         if not (self.path / "spec.json").is_file():
             write_json(self.path / "spec.json", spec)
         if (self.path / "failures.jsonl").is_file():
             write_text(self.path / "failures.jsonl", "")
 
-    def records(self, kind: type[Item]) -> Iterator[Item]:
+    def records(self, kind: type[Item], file: str = "items.jsonl") -> Iterator[Item]:
         """The stored records in the order they were written. Raises StoreError with file and line on a bad one."""
-        for number, line in self._lines("items.jsonl"):
-            yield self._record(kind, number, line)
+        for number, line in self._lines(file):
+            yield self._record(kind, number, line, file)
 
     def index(self, kind: type[Item], key: Callable[[Item], str]) -> Index[Item]:
         """The stored records by `key`, to be read when they are asked for. Raises StoreError as `records`."""
@@ -83,9 +101,15 @@ class StepFolder:
         """How many records are stored."""
         return sum(1 for _ in self._lines("items.jsonl"))
 
-    def append(self, record: Record) -> None:
+    def append(self, record: Record, file: str = "items.jsonl") -> None:
         """Adds one record."""
-        self._append("items.jsonl", record.model_dump_json())
+        self._append(file, record.model_dump_json())
+
+    def keep(self, records: Iterable[Record], file: str) -> None:
+        """Leaves these records in a file and no others."""
+        if (descriptor := self._appending.pop(file, None)) is not None:
+            os.close(descriptor)
+        write_text(self.path / file, "".join(f"{record.model_dump_json()}\n" for record in records))
 
     def failure(self, row: dict[str, Any]) -> None:
         """Adds one item that could not be completed in this attempt."""
@@ -111,13 +135,32 @@ class StepFolder:
         self._append("log.txt", text)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Flushes everything below the folder to the disk and writes DONE."""
+        """Flushes everything below the folder to the disk and writes DONE, with size and SHA-256 of every file."""
         self.close()
+        scratch = [place for name in _SCRATCH for place in self.path.glob(name)]
         with _explained(self.path):
-            for path in self.path.rglob("*"):
-                if path.is_file():
-                    _flush(path)
-        write_json(self.path / "DONE", summary)
+            kept = [path for path in files_below(self.path) if not any(map(path.is_relative_to, scratch))]
+            for path in kept:
+                _flush(path)
+            files = told(self.path, kept)
+        write_json(self.path / "DONE", {**summary, "files": files})
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Removes what a step needed before it was done."""
+        for place in [place for name in _SCRATCH for place in self.path.glob(name)]:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def check(self, part: str) -> None:
+        """Raises StoreError where the files below the folder `part` are not those that were there when it was done.
+
+        Says nothing of a step that is not done, or that was done before DONE had checksums.
+        """
+        for change in changes(self.path, self.files or {}, part) if self.files else ():
+            raise StoreError(
+                f"{change} as DONE has it; put back the file as it was, or delete {self.path} and run again to have "
+                "this stage and those after it made anew"
+            )
 
     def close(self) -> None:
         """Closes the files that were appended to."""
@@ -125,20 +168,22 @@ class StepFolder:
             os.close(descriptor)
         self._appending.clear()
 
-    def _record(self, kind: type[Item], number: int, line: bytes) -> Item:
+    def _record(self, kind: type[Item], number: int, line: bytes, file: str = "items.jsonl") -> Item:
         try:
             return kind.model_validate_json(line)
         except ValidationError as error:
             detail = error.errors(include_url=False)[0]["msg"]
-            where = f"{self.path / 'items.jsonl'}:{number}"
+            where = f"{self.path / file}:{number}"
             raise StoreError(
                 f"{where}: not a {kind.__name__} record ({detail}); delete {self.path} to redo it"
             ) from None
 
     def _row(self, number: int, line: bytes) -> dict[str, Any]:
         try:
-            return json.loads(line)
-        except ValueError as error:
+            row = json.loads(line)
+            hash(row.get("step"))  # rows are joined by it
+            return row
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             where = f"{self.path / 'metrics.jsonl'}:{number}"
             raise StoreError(f"{where}: not a row of metrics ({error}); delete that line") from None
 
@@ -191,20 +236,23 @@ class RunFolder:
     @property
     def steps(self) -> dict[str, StepFolder]:
         """The steps this run used last, by stage. Raises StoreError where there is no such run."""
-        return {stage: StepFolder(self.root / place) for stage, place in self._remembered["steps"].items()}
+        return {stage: StepFolder(self.root / place) for stage, place in self._told("steps").items()}
 
     @property
     def recipe(self) -> dict[str, Any]:
         """The resolved recipe this run used last. Raises StoreError where there is no such run."""
-        return self._remembered["recipe"]
+        return self._told("recipe")
 
-    @property
-    def _remembered(self) -> dict[str, Any]:
+    def _told(self, part: str) -> dict[str, Any]:
+        """A part of run.json. Raises StoreError where it is something else, or a step lies outside of all runs."""
         path = self.path / "run.json"
         if not path.is_file():
             known = sorted(found.parent.name for found in self.root.glob("*/run.json"))
             raise StoreError(f"no run {self.name!r} in {self.root}/; found: {', '.join(known) or 'none'}")
-        return read_json(path)
+        told = read_json(path).get(part)
+        if not isinstance(told, dict) or (part == "steps" and not all(map(leads_down, told.values()))):
+            raise StoreError(f"{path}: {part!r} is not what a run has; run its recipe again")
+        return told
 
     def remember(self, recipe: dict[str, Any], steps: dict[str, StepFolder]) -> None:
         """Writes run.json."""
@@ -236,8 +284,10 @@ class RunFolder:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises StoreError where it cannot be read."""
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        if isinstance(value := json.loads(path.read_text("utf-8")), dict):
+            return value
+        raise ValueError("expected an object")
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: cannot be read as JSON ({error}); delete {path.parent} to redo that step") from None
 
 
@@ -267,6 +317,14 @@ def replace_folder(path: Path, filled: Path) -> None:
     with _explained(path):
         shutil.rmtree(path, ignore_errors=True)
         filled.replace(path)
+
+
+def flush_below(folder: Path) -> None:
+    """Has every file below a folder written to the disk."""
+    with _explained(folder):
+        for path in folder.rglob("*"):
+            if path.is_file():
+                _flush(path)
 
 
 def free_bytes(path: Path) -> int:
@@ -328,9 +386,14 @@ def _explained(path: Path) -> Iterator[None]:
         raise _explanation(path, error) from error
 
 
+def no_space(path: Path) -> StoreError:
+    """What is said of a full disk."""
+    return StoreError(
+        f"{path}: no space left on the disk; free some and run the same command again: nothing stored is lost"
+    )
+
+
 def _explanation(path: Path, error: OSError) -> StoreError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError(
-            f"{path}: no space left on the disk; free some and run the same command again: nothing stored is lost"
-        )
+        return no_space(path)
     return StoreError(f"{path}: cannot be written ({error.strerror}); mend that and run the same command again")

@@ -77,6 +77,18 @@ class TrainConfig(Config):
         return self
 
 
+class Demonstrations(Config):
+    """Answers that people wrote or preferred, which SFT learns as they are (InstructGPT, section 3.5)."""
+
+    answers: str = identity(
+        ...,
+        "A file or `hf:owner/name[:split]`: conversations that end with an answer (`messages`, or `prompt` and "
+        "`completion`), or pairs (`chosen`), whose preferred answer is learned.",
+    )
+    kind: Kind = identity("helpful", "What their prompts are: `helpful` or `harmful`.")
+    limit: int | None = identity(None, "Answers that are used, the first ones; none: all.", ge=1)
+
+
 class SftConfig(TrainConfig):
     """SL-CAI: finetuning on the revisions of all rounds and on helpful answers (section 3.2)."""
 
@@ -89,6 +101,9 @@ class SftConfig(TrainConfig):
         "Rows share a sequence of up to `max_length` tokens, none sees another. `batch_size` and `micro_batch` then "
         "count sequences, each of several rows, so there are fewer steps. Refused for models whose rows would see each "
         "other.",
+    )
+    demonstrations: tuple[Demonstrations, ...] = identity(
+        (), "Sources of answers by people, which are learned beside the model's own. The paper has none."
     )
 
 
@@ -171,4 +186,16 @@ class DpoConfig(TrainConfig):
     )
     too_long: Literal["drop", "truncate"] = identity(
         "drop", "Pairs over `max_length`: left out, or their prompt cut from its start. Both are counted."
+    )
+    rounds: int = identity(
+        1,
+        "Rounds of sampling, judging and learning: the first learns the pairs of stage `compare`, each later one pairs "
+        "that are sampled from the model of the round before, as `compare` says. Online AI feedback (Guo et al. 2024, "
+        "arXiv 2402.04792) samples at every step; Llama 3 (arXiv 2407.21783) is trained in rounds.",
+        ge=1,
+    )
+    reference: Literal["start", "last"] = identity(
+        "start",
+        "What later rounds are held to by `beta`: the SL-CAI model that all `start` from, or the model of the `last` "
+        "round, so that the distance is measured anew.",
     )

@@ -10,9 +10,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cai.feedback_config import CalibrationConfig
 from cai.records import Comparison, Reading, Seating, State, Verdict
+
+Key = TypeVar("Key")
 
 LABELS: tuple[str, str] = (" (A)", " (B)")
 """The labels whose log-probabilities are compared (Bai et al. 2022, section 4.1), leading space included."""
@@ -21,13 +24,17 @@ RATINGS = tuple(f" {rating}/10" for rating in range(1, 11))
 """The ratings of one answer (direct RLAIF, Lee et al. 2023); "/10" closes each, since "1" begins "10"."""
 
 _CERTAIN = 1e-6
-_NAMED = r"(?i:option |answer |response )?[\[(*]*([AB])\b(?!\W*(?:or|and|nor)\b)"
+_NAMED = r"(?i:option |answer |response )?[\[(*]{0,9}([AB])\b(?!\W*(?:or|and|nor)\b)"
 _NO_ARTICLE = r"(?!(?<=A) (?!because\b|since\b|as\b)[a-z])"
+_SIGNS = r"[^\w\n>]{0,19}"
+"""Within a line. Bounded, as the signs before a label are, or 20,000 line breaks were read for a minute."""
+_LINE = 4000
+"""Characters of a line in which quotation marks are counted, for the same reason."""
 _VERDICTS = re.compile(
-    rf"(?i:\b(?:answer|verdict|choice|decision|preference)\W*(?:\bis\b|:)\W*){_NAMED}{_NO_ARTICLE}"
+    rf"(?i:\b(?:answer|verdict|choice|decision|preference)\W{{0,19}}(?:\bis\b|:)\W{{0,19}}){_NAMED}{_NO_ARTICLE}"
     rf"|(?i:\bI(?:'d| would)? (?:choose|prefer|pick|select) ){_NAMED}"
     rf"|(?<!or )(?<!or \(){_NAMED}[\])*]* (?i:is (?:the |clearly |much )*(?:better|best))\b"
-    rf"|^\W*{_NAMED}\W*$",
+    rf"|^{_SIGNS}{_NAMED}{_SIGNS}$",
     re.MULTILINE,
 )
 """What counts as a verdict: a label that is only mentioned does not."""
@@ -64,7 +71,7 @@ def of_ratings(a: Mapping[int, float], b: Mapping[int, float]) -> float | None:
 
     `a`, `b`: log-probability (nats) of each rating, normalised here. None where no rating of an answer is finite.
     """
-    p_a, p_b = _normalised(a), _normalised(b)
+    p_a, p_b = shares(a), shares(b)
     if not p_a or not p_b:
         return None
     return sum(p * q * ((i > j) + (i == j) / 2) for i, p in p_a.items() for j, q in p_b.items())
@@ -72,20 +79,23 @@ def of_ratings(a: Mapping[int, float], b: Mapping[int, float]) -> float | None:
 
 def expected_rating(logprobs: Mapping[int, float]) -> float | None:
     """The sum of i P(i) over the ratings (direct RLAIF, Lee et al. 2023, section 2.3); None where none is finite."""
-    shares = _normalised(logprobs)
-    return sum(rating * p for rating, p in shares.items()) if shares else None
+    found = shares(logprobs)
+    return sum(rating * p for rating, p in found.items()) if found else None
 
 
 def written_label(text: str) -> str | None:
     """The label that the last verdict in a text names; None where there is no verdict, or only a quoted one."""
-    found = [match for match in _VERDICTS.finditer(text) if not _quoted(text, match.start())]
-    named = [next(filter(None, match.groups())) for match in found]
-    return f" ({named[-1]})" if named else None
+    found = (match for match in reversed(list(_VERDICTS.finditer(text))) if not _quoted(text, match.start()))
+    last = next(found, None)
+    return f" ({next(filter(None, last.groups()))})" if last else None
 
 
 def _quoted(text: str, at: int) -> bool:
-    """Whether quotation marks were opened within the line of this place, and not by the line itself."""
-    before = re.sub("[\u201c\u201d\u201e]", '"', text[text.rfind("\n", 0, at) + 1 : at]).strip(" *_")
+    """Whether quotation marks were opened in the line of this place and not by the line itself, or it begins `>`."""
+    before = text[text.rfind("\n", 0, at) + 1 : at][-_LINE:]
+    if before.lstrip().startswith(">"):
+        return True
+    before = re.sub("[\u201c\u201d\u201e]", '"', before).strip(" *_")
     return before.count('"') % 2 == 1 and before.rfind('"') > 0
 
 
@@ -187,8 +197,8 @@ def _said(unread: Sequence[Reading]) -> str:
     return "were not read: " + "; ".join(reasons)
 
 
-def _normalised(logprobs: Mapping[int, float]) -> dict[int, float]:
-    """Probabilities of what is finite, which add up to 1; empty where nothing is."""
+def shares(logprobs: Mapping[Key, float]) -> dict[Key, float]:
+    """Probabilities of what is finite among log-probabilities (nats), which add up to 1; empty where nothing is."""
     finite = {key: value for key, value in logprobs.items() if math.isfinite(value)}
     if not finite:
         return {}

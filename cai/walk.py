@@ -7,14 +7,19 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cai.engines.base import Speaker
 from cai.errors import EngineError, ItemFailed
+from cai.executor_config import RayExecutor
 from cai.executors import local
 from cai.executors.base import AnyStage
+from cai.executors.ray import gather_left, run_on_ray
+from cai.executors.replica import Task
+from cai.executors.shards import Shards
 from cai.progress import Meter
-from cai.records import Prompt, Record, Revision
+from cai.records import Prompt, Record
 
 if TYPE_CHECKING:
     from cai.job import Job
@@ -29,24 +34,32 @@ _FEWEST = 16
 def walk(
     job: Job,
     stage: AnyStage,
-    items: Sequence[Prompt] | Sequence[Revision],
+    items: Sequence[Record],
     kind: type[Record],
     speakers: Sequence[Speaker],
     name: str | None = None,
 ) -> dict[str, Any]:
     """Runs a data stage over its items, storing each record as it comes. Returns counts of this attempt.
 
-    Raises EngineError where more items failed than the recipe allows. On Ctrl-C the engines are closed at once, so
-    that no batch has to be waited for.
+    Where they run is the recipe's `executor`; what an attempt on Ray left in shards is stored first. Raises
+    EngineError where more items failed than the recipe allows. On Ctrl-C the engines are closed at once, so that no
+    batch has to be waited for.
     """
-    name = name or job.step.stage
+    name, owner, shards = name or job.step.stage, _owner(items), _shards(job)
     in_flight = speakers[0].engine.concurrency if speakers else _IN_FLIGHT
-    stored = job.folder.index(kind, _owner(items))
+    _gather_left(job, shards, kind, owner)
+    stored = job.folder.index(kind, owner)
     with job.reporter.step(name, len(items), "items") as meter:
         tally = _Tally(job, name, len(items), max(_FEWEST, in_flight), meter)
         try:
             with _heap_at_rest():
-                job.pool.run(local.run(items, stage, stored, _id, tally.store, tally.finished, tally.failed, in_flight))
+                told, config = (tally.store, tally.finished, tally.failed), job.material.recipe.executor
+                if isinstance(config, RayExecutor):
+                    job.pool.close()
+                    task = Task(stage, shards, type(items[0]) if items else Prompt, kind, owner, in_flight)
+                    run_on_ray(items, task, stored, *told, config, [speaker.engine for speaker in speakers])
+                else:
+                    job.pool.run(local.run(items, stage, stored, _id, *told, in_flight))
         except KeyboardInterrupt:
             job.pool.close()
             raise
@@ -55,6 +68,26 @@ def walk(
     tally.check(job.material.recipe.failures)
     tokens = {"tokens": meter.tokens, "prompt_tokens": tally.prompt_tokens, "cached_tokens": tally.cached_tokens}
     return {"items": len(items), "failed": tally.failures, **tokens}
+
+
+def _shards(job: Job) -> Shards:
+    """Where replicas leave what they finish: in the stage's folder, or in one like it where the recipe says."""
+    config, own = job.material.recipe.executor, job.folder.path.absolute()
+    if isinstance(config, RayExecutor) and config.shards:
+        place = config.shards if "://" in config.shards else str(Path(config.shards).absolute())
+        return Shards(f"{place.rstrip('/')}/{own.relative_to(job.material.runs.absolute()).as_posix()}")
+    return Shards(str(own / "shards"))
+
+
+def _gather_left(job: Job, shards: Shards, kind: type[Record], owner: Callable[[Any], str]) -> None:
+    on_ray = isinstance(job.material.recipe.executor, RayExecutor)
+    if not (on_ray or Path(shards.path).is_dir()):
+        return
+    stored = job.folder.index(kind, owner)
+    try:
+        gather_left(shards, kind, owner, stored, job.folder.append)
+    finally:
+        stored.close()
 
 
 class _Tally:

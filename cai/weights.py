@@ -19,10 +19,11 @@ from urllib.parse import urlsplit
 
 from cai.errors import EngineError, MissingExtra, first_line
 from cai.quiet import hush
-from cai.store import replace_folder
+from cai.store import StepFolder, replace_folder
 
 TINY = "tiny-random"
 _SMOL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _PROBE = 3.0
 """Seconds to wait for the hub to take a connection."""
 
@@ -34,18 +35,49 @@ def cache_folder() -> Path:
 
 
 def resolve(name: str) -> str:
-    """A folder or hub name that transformers can load. Raises EngineError where there is no such model."""
+    """A folder that transformers can load. Everything that opens a model's weights comes through here.
+
+    Raises EngineError where there is no such model or where its weights are no safetensors, StoreError where a run left
+    them and they have changed since.
+    """
     if name in ALIASES:
         return ALIASES[name].find()
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise EngineError(f"{path} holds no config.json; expected a folder that `save_pretrained` wrote")
-        return str(path)
+        return str(without_pickles(intact(path)))
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return _from_hub(name)
+        return str(without_pickles(Path(_from_hub(name))))
     known = ", ".join(sorted(ALIASES))
     raise EngineError(f"no model {name!r}: not an alias ({known}), not a folder, and not a hub name (owner/name)")
+
+
+def resolve_adapter(name: str) -> str:
+    """The folder of a LoRA adapter, be it on the hub. Raises as `resolve`."""
+    folder = Path(name).expanduser()
+    return str(without_pickles(intact(folder) if folder.is_dir() else Path(_from_hub(name))))
+
+
+def intact(folder: Path) -> Path:
+    """The same folder; raises StoreError where it is of a step of a run, and not as that step left it.
+
+    Each file is read once a process, and again where it changes: a second or so for each GB.
+    """
+    whole = folder.resolve()
+    StepFolder(whole.parent).check(whole.name)
+    return folder
+
+
+def without_pickles(folder: Path) -> Path:
+    """The same folder; raises EngineError where its weights are pickles alone, which can run code as they are read."""
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles and not any(folder.glob("*.safetensors")):
+        raise EngineError(
+            f"{folder} holds its weights as a pickle ({pickles[0]}), which can run code when it is read; expected "
+            "safetensors: convert it with transformers, where you trust it, by from_pretrained and save_pretrained"
+        )
+    return folder
 
 
 def fingerprint(name: str) -> str:
@@ -184,8 +216,10 @@ def _convert_wheel(folder: Path) -> None:
     assert spec and spec.origin
     home = Path(spec.origin).parent
     file = next(home.glob("*.gguf")).name
-    tokenizer: Any = AutoTokenizer.from_pretrained(home, gguf_file=file)
-    model: Any = AutoModelForCausalLM.from_pretrained(home, gguf_file=file, dtype=torch.float32)
+    tokenizer: Any = AutoTokenizer.from_pretrained(home, gguf_file=file, trust_remote_code=False)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        home, gguf_file=file, dtype=torch.float32, trust_remote_code=False
+    )
     model.hf_quantizer = None
     model.is_quantized = False
     del model.config.quantization_config

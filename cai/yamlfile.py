@@ -272,12 +272,21 @@ def _build_mapping(
 
 
 def _build_scalar(loader: _Loader, node: yaml.Node, where: str) -> Any:
+    _check_storable(node.value, where)
     try:
         return loader.construct_object(node)
     except (ValueError, LookupError, AttributeError):
         # PyYAML's constructors do not check a value whose tag is written out, as in `!!bool maybe`.
         found, kind = repr(node.value), node.tag.rsplit(":", 1)[-1]
         raise InputError(Mistake(f"{found[:60]} cannot be read as {kind}; quote it if it is text", where)) from None
+
+
+def _check_storable(text: str, where: str) -> None:
+    """Raises InputError where a text holds half a surrogate pair, as an escape can make it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(Mistake("half a surrogate pair, which UTF-8 cannot store; delete it", where)) from None
 
 
 def _entries(loader: _Loader, node: yaml.MappingNode, name: str) -> Entries:
@@ -293,6 +302,7 @@ def _entries(loader: _Loader, node: yaml.MappingNode, name: str) -> Entries:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
             raise InputError(Mistake("a key must be a single word, not a list or mapping", f"{name}:{line}"))
+        _check_storable(key_node.value, f"{name}:{line}")
         if key_node.value in own:
             message = f"the key {key_node.value!r} stands twice in this mapping; keep one"
             raise InputError(Mistake(message, f"{name}:{line}"))

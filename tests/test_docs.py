@@ -13,7 +13,7 @@ from cai.docs import pages, write
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = getattr(typer.main.get_command(app), "commands", {})
-FOLDERS = ("benchmarks", "cai", "constitutions", "docs", "prompts", "recipes", "tests")
+FOLDERS = ("benchmarks", "cai", "constitutions", "docs", "prompts", "recipes", "requirements", "tests")
 SKIPPED = {".venv", ".git", ".pytest_cache", ".ruff_cache", ".hypothesis", "runs", "node_modules", "build", "dist"}
 LINK = re.compile(
     r"(?<!!)\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|^\[[^\]]+\]:\s*(\S+)|!\[[^\]]*\]\(([^)\s]+)\)", re.M

@@ -19,7 +19,7 @@ from cai.costs import records
 from cai.engine_config import ScriptedEngine
 from cai.engines.base import Request, Speaker
 from cai.engines.scripted import ScriptedBackend
-from cai.estimate import COUNTS, TRAINING, Work, _compared, checkpoints_needed, estimate, memory_needed
+from cai.estimate import COUNTS, TRAINING, Work, _compared, checkpoints_needed, estimate
 from cai.executors import local
 from cai.executors.base import AnyStage
 from cai.feedback_config import SampledAnswers
@@ -330,11 +330,11 @@ def test_records_take_about_the_disk_that_was_estimated(tmp_path: Path) -> None:
     assert 1 / 3 < expected / (done["revise"].folder.path / "items.jsonl").stat().st_size < 3
 
 
-def trained(tmp_path: Path) -> tuple[str, str]:
+def trained(tmp_path: Path) -> tuple[str, str, str]:
     """The overrides with which a recipe has every stage that trains."""
     path = tmp_path / "people.jsonl"
     path.write_text("".join(f'{{"prompt": "Q{n}?", "chosen": "Yes {n}.", "rejected": "No {n}."}}\n' for n in range(9)))
-    return "dpo={}", f"helpfulness_model={{human: [{{pairs: {path}}}]}}"
+    return "dpo={}", f"helpfulness_model={{human: [{{pairs: {path}}}]}}", "rejection_sampling={}"
 
 
 # What is left.
@@ -357,7 +357,7 @@ def test_half_the_records_leave_half_the_work(tmp_path: Path) -> None:
     per_item = {"respond": 1, "revise": 3, "ablate": 4, "distill": 1, "compare": 1, "score_rounds": 7, "evaluate": 0}
     for stage, step in steps_of(loaded, tmp_path).items():
         step.folder.begin({})
-        held_out = 4 * sum(len(split.held_out) for split in loaded.prompts.values())
+        held_out = 5 * sum(len(split.held_out) for split in loaded.prompts.values())
         records = 8 * per_item.get(stage, 0) or (held_out if stage == "evaluate" else 0)
         (step.folder.path / "items.jsonl").write_text("{}\n" * (records // 2))
     after = works(loaded, tmp_path)
@@ -380,7 +380,7 @@ def test_a_torn_or_surplus_record_never_makes_it_negative(tmp_path: Path) -> Non
 
 def test_every_stage_is_counted() -> None:
     assert COUNTS.keys() == STAGES.keys()
-    assert STAGES.keys() >= TRAINING
+    assert STAGES.keys() >= set(TRAINING)
 
 
 def test_twice_the_prompts_are_twice_the_work(tmp_path: Path) -> None:
@@ -402,6 +402,39 @@ def test_reinforcement_counts_prompts_too_since_its_rate_does(tmp_path: Path) ->
     assert work.tokens - shorter.tokens == 60 * 8
 
 
+def test_later_rounds_of_dpo_are_sampled_judged_and_learned(tmp_path: Path) -> None:
+    given = ("compare.preflight.limit=0", "dpo={epochs: 2}")
+    compare, one = (works(material(*given), tmp_path)[stage] for stage in ("compare", "dpo"))
+    three = works(material(*given, "dpo.rounds=3"), tmp_path)["dpo"]
+    assert one.calls == 0 and three.calls == 2 * compare.calls > 0
+    assert three.tokens == 3 * one.tokens + 2 * compare.tokens
+    assert three.prompt_tokens == 3 * one.prompt_tokens + 2 * compare.prompt_tokens
+    measured = works(material("dpo={epochs: 2, rounds: 3}"), tmp_path)["dpo"]
+    assert measured.calls == three.calls, "the judge is measured once"
+
+
+SMALL_RL = ("rl.steps=10", "rl.prompts_per_step=2", "rl.samples=3", "rl.micro_batch=6", "rl.max_tokens=16")
+
+
+def test_a_judge_among_the_rewards_is_asked_about_each_answer_under_each_principle(tmp_path: Path) -> None:
+    plain = works(material(*SMALL_RL), tmp_path)["rl"]
+    judged = works(material(*SMALL_RL, "rl.rewards=[{type: judge, principles: 2}]"), tmp_path)["rl"]
+    assert (plain.calls, judged.calls) == (60, 60 + 2 * 60) and plain.prompt_tokens == 0
+    assert judged.prompt_tokens > 2 * 60 * 16 and judged.tokens == plain.tokens
+    loaded = material(*SMALL_RL, "rl.rewards=[{type: judge, principles: all}, {type: judge, principles: 999}]")
+    able = [one for one in loaded.constitution.principles if one.instruction]
+    assert able and works(loaded, tmp_path)["rl"].calls == 60 * (1 + 2 * len(able)), "no more than there are"
+
+
+def test_the_panel_s_answers_are_counted(tmp_path: Path) -> None:
+    plain = works(material(*SMALL_RL), tmp_path)["rl"]
+    loaded = material(*SMALL_RL, "rl.panel={prompts: 2, every: 4}")
+    assert len(loaded.panel) == 4 and {prompt.kind for prompt in loaded.panel} == {"harmful", "helpful"}
+    watched = works(loaded, tmp_path)["rl"]
+    assert watched.calls == 60 + 4 * 4, "after 0, 4, 8 and 10 steps"
+    assert watched.tokens > plain.tokens + 4 * 4 * 16
+
+
 # Time.
 
 
@@ -418,7 +451,6 @@ def test_a_model_of_unknown_size_takes_an_unknown_time_and_disk(tmp_path: Path) 
         assert found[stage].seconds is None
         assert (found[stage].disk is None) == (stage in TRAINING)
         assert found[stage].tokens > 0
-    assert memory_needed(loaded) is None
     assert checkpoints_needed(loaded) is None
 
 
@@ -427,7 +459,6 @@ def test_a_model_of_known_size_is_priced_by_its_parameters(tmp_path: Path) -> No
     found = works(loaded, tmp_path)
     assert all(found[stage].disk == TINY_SIZE * 4 for stage in TRAINING)
     assert checkpoints_needed(loaded) == TINY_SIZE * 4 * 3 * 2
-    assert memory_needed(loaded) == pytest.approx(1e9 + TINY_SIZE * 4 * 6)
 
 
 def test_a_larger_model_is_slower(tmp_path: Path) -> None:

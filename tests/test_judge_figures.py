@@ -20,7 +20,8 @@ KEYS = {
     *("unparsed", "refused", "error", "skipped", "ties", "decided", "baselines", "by_category", "by_principle"),
     *("position_bias", "position_bias_interval", "position_bias_first", "first_seat", "length_bias"),
     *("calibration_error", "calibration_error_interval", "calibration_error_by_noise", "calibration", "brier"),
-    *("log_loss", "before_calibration", "temperature", "temperature_log_loss", "agreement_between_principles"),
+    *("log_loss", "before_calibration", "temperature", "temperature_log_loss"),
+    *("smoothing", "smoothing_log_loss", "agreement_between_principles"),
 }
 
 

@@ -37,11 +37,18 @@ def test_pairs_of_a_prompt_share_its_answers() -> None:
         render,
         weight=2.0,
     )
-    assert [(group.prompt.messages[0].content, group.answers, group.source) for group in found] == [
-        ("q", ("x", "y", "z"), AI),
-        ("other", ("x", "z"), AI),
-    ]
-    assert found[0].pairs == (Preference(0, 1, 0.9, 0.0, 2.0), Preference(2, 0, 0.4, 0.0, 2.0))
+    by_prompt = {group.prompt.messages[0].content: group for group in found}
+    assert {text: (group.answers, group.source) for text, group in by_prompt.items()} == {
+        "q": (("x", "y", "z"), AI),
+        "other": (("x", "z"), AI),
+    }
+    assert by_prompt["q"].pairs == (Preference(0, 1, 0.9, 0.0, 2.0), Preference(2, 0, 0.4, 0.0, 2.0))
+
+
+def test_the_order_in_which_comparisons_came_changes_nothing() -> None:
+    """Answers come in another order after a resume, and rows in another order would train another model."""
+    came = [compared(f"q{number % 3}", f"x{number}", "y", 0.5) for number in range(6)]
+    assert ai_groups(came, render) == ai_groups(came[::-1], render)
 
 
 def test_unread_verdicts_are_no_lesson() -> None:

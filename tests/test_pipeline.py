@@ -20,8 +20,21 @@ from cai.pipeline import run
 from cai.plan import STAGES, Step, plan
 from cai.progress import Reporter
 from cai.prompts import Rendered
-from cai.records import Answer, Comparison, Completion, Distilled, Measurement, Revision, RoundScore
+from cai.records import (
+    Answer,
+    Classified,
+    Comparison,
+    Completion,
+    Distilled,
+    Harm,
+    Match,
+    Measurement,
+    OverRefusal,
+    Revision,
+    RoundScore,
+)
 from cai.store import RunFolder
+from cai.trials.choosing import Choice
 
 QUIET = Console(quiet=True)
 
@@ -49,9 +62,14 @@ def test_every_stage_leaves_its_records(finished: tuple[Path, dict[str, Step]]) 
         "compare": (Comparison, 8),
         "score_rounds": (RoundScore, 8 * 3 + 4 * 2 * 2),
         "evaluate": (Measurement, 3 * 12),
+        "win_rates": (Match, 3 * 12),
+        "harmfulness": (Harm, 3 * 6),
+        "refusals": (Classified, 3 * 12),
+        "over_refusal": (OverRefusal, 3 * 8),
+        "hhh": (Choice, 4 * 6),
     }
     assert all(step.folder.done for step in steps.values())
-    assert list(steps) == [stage for stage in STAGES if stage not in ("distill", "helpfulness_model", "dpo")]
+    assert list(steps) == [stage for stage in STAGES if load_recipe("smoke", [ABLATE]).runs(stage)]
     for stage, (kind, count) in records.items():
         ids = [record.id for record in steps[stage].folder.records(kind)]  # type: ignore[attr-defined]
         assert len(ids) == len(set(ids)) == count, stage

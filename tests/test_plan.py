@@ -22,6 +22,7 @@ from cai.plan import STAGES, Step, differences, plan
 from cai.prompts import VARIABLES
 from cai.resources import shipped
 from cai.store import RunFolder
+from cai.suite_inputs import SUITES
 
 Place = tuple[str, ...]
 
@@ -49,6 +50,7 @@ RECIPE = {
     "constitution": "constitution.yaml",
     "models": {"assistant": "tiny-random"},
     "engine": {"type": "scripted"},
+    "train": {"processes": 2},
     "prompts": {"harmful": "harmful.txt", "helpful": "helpful.txt", "limit": 40},
     "revise": {"few_shot": 1, "few_shot_file": "revisions.yaml"},
     "compare": {"judge": {"few_shot": 1, "few_shot_file": "comparisons.yaml"}},
@@ -56,11 +58,21 @@ RECIPE = {
     "ablate": {"principles": [1]},
     "distill": {"preference_model": "scorer", "preamble": "preamble.txt"},
     "helpfulness_model": {"human": [{"pairs": "human.jsonl"}]},
+    "ghost": {"turns": 2, "limit": 2},
+    "rejection_sampling": {"steps": 2},
     "dpo": {},
+    "guests": {"other": "tiny-random"},
+    "win_rates": {},
+    "harmfulness": {},
+    "refusals": {},
+    "over_refusal": {"limit": 3},
+    "hhh": {"pairs": "human.jsonl"},
 }
 """With the stages that a recipe may do without."""
 EVERY = frozenset(STAGES)
-SPEAKING = {"respond", "revise", "distill", "compare", "evaluate"}
+OPTIONAL = frozenset(stage for stage in STAGES if getattr(Recipe.model_fields.get(stage), "default", ...) is None)
+"""Stages that run where the recipe has settings for them."""
+SPEAKING = {"respond", "revise", "distill", "ghost", "compare", "evaluate"}
 
 OTHERS: dict[Place, Any] = {
     ("name",): "other",
@@ -88,7 +100,10 @@ OTHERS: dict[Place, Any] = {
     ("select", "weights"): {1: 2.0},
     ("select", "helpful_share"): 0.5,
     ("select", "drop"): [],
+    ("ghost", "instructions"): "helpful.txt",
+    ("ghost", "limit"): 1,
     ("sft", "adapter"): {"rank": 4},
+    ("sft", "demonstrations"): [{"answers": "human.jsonl"}],
     ("compare", "tags"): ["soft"],
     ("compare", "answers", "pairs"): 1,
     ("compare", "preflight", "pairs"): "human.jsonl",
@@ -97,19 +112,33 @@ OTHERS: dict[Place, Any] = {
     ("helpfulness_model", "human"): [{"pairs": "human.jsonl", "limit": 1}],
     ("helpfulness_model", "adapter"): {"rank": 4},
     ("dpo", "adapter"): {"rank": 4},
+    ("guests",): {"another": "tiny-random"},
+    ("win_rates", "by"): "smollm2-135m",
+    ("win_rates", "constitution"): "other_evaluation.yaml",
+    ("win_rates", "tags"): {"harmful": ["hhh"]},
+    ("harmfulness", "by"): "smollm2-135m",
+    ("refusals", "by"): "smollm2-135m",
+    ("refusals", "labelled"): "classified.jsonl",
+    ("over_refusal", "by"): "smollm2-135m",
+    ("over_refusal", "prompts"): "borderline.csv",
+    ("hhh", "pairs"): "other_human.jsonl",
+    ("hhh", "limit"): 1,
+    ("hhh", "constitution"): "other_evaluation.yaml",
+    ("hhh", "tags"): ["helpfulness"],
     ("rl", "rewards"): [{"type": "length", "target": 9}],
     ("rl", "adapter"): {"rank": 4},
     ("rl", "prompts"): [{"prompts": "human.jsonl"}],
+    ("rl", "panel"): {"prompts": 2},
 }
 """Another value of each setting that is text, nothing, or more than one value."""
 
 FIRST: dict[Place, set[str]] = {
     ("seed",): {*EVERY},
     ("constitution",): {"revise", "compare"},
-    ("templates",): {"respond", "revise", "distill", "sft", "compare"},
-    ("models", "assistant", "model"): {"revise", "distill"},
-    ("models", "assistant", "dialect"): {"revise", "distill"},
-    ("models", "assistant", "system"): {"revise", "distill"},
+    ("templates",): {"respond", "revise", "distill", "ghost", "sft", "compare"},
+    ("models", "assistant", "model"): {"revise", "distill", "ghost"},
+    ("models", "assistant", "dialect"): {"revise", "distill", "ghost"},
+    ("models", "assistant", "system"): {"revise", "distill", "ghost"},
     ("models", "helpful", "model"): {"respond"},
     ("models", "helpful", "dialect"): {"respond"},
     ("models", "helpful", "system"): {"respond"},
@@ -120,16 +149,31 @@ FIRST: dict[Place, set[str]] = {
     ("models", "pretrained", "dialect"): {"distill", "sft"},
     ("models", "pretrained", "system"): {"distill", "sft"},
     ("engine", "dtype"): SPEAKING,
-    ("prompts", "harmful"): {"revise", "distill", "compare", "rl", "evaluate"},
-    ("prompts", "helpful"): {"respond", "rl", "evaluate"},
-    ("prompts", "limit"): {"respond", "revise", "distill", "compare", "rl"},
-    ("prompts", "held_out"): {"respond", "revise", "distill", "compare", "rl", "evaluate"},
+    ("prompts", "harmful"): {"revise", "distill", "compare", "rejection_sampling", "rl", "evaluate"},
+    ("prompts", "helpful"): {"respond", "ghost", "rejection_sampling", "rl", "evaluate"},
+    ("prompts", "limit"): {"respond", "revise", "distill", "ghost", "compare", "rejection_sampling", "rl"},
+    ("prompts", "held_out"): {
+        "respond",
+        "revise",
+        "distill",
+        "ghost",
+        "compare",
+        "rejection_sampling",
+        "rl",
+        "evaluate",
+    },
     ("select", "rounds"): {"sft"},
     ("select", "weights"): {"sft"},
     ("select", "helpful_share"): {"sft"},
     ("select", "drop"): {"sft"},
 }
 """The settings outside the stages' own, and the stages they enter; those after these change with them."""
+
+ALSO: dict[str, set[str]] = {"evaluate": {"guests"}, "guests": {"over_refusal", "hhh"}}
+"""Stages that a stage's own settings enter too, beside those that come after it."""
+
+SHARED: dict[Place, set[str]] = {("rl", setting): {"rejection_sampling", "rl"} for setting in ("rewards", "prompts")}
+"""A stage's own settings that another one takes too."""
 
 SHOWN: set[Place] = {("name",), ("description",), ("report", "transcripts"), ("evaluate", "bootstrap")}
 """The knobs that the report shows."""
@@ -228,6 +272,12 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("preamble.txt").write_text("Be careful.\n")
     scorer("scorer", b"1")
     people("human.jsonl", "yes")
+    people("other_human.jsonl", "maybe")
+    told = (shipped("constitutions") / "evaluation.yaml").read_text()
+    Path("other_evaluation.yaml").write_text(told.replace("Which answer", "Which of the two answers"))
+    row = {"prompt": "Question?", "answer": "No.", "label": "full refusal"}
+    Path("classified.jsonl").write_text(json.dumps(row))
+    Path("borderline.csv").write_text("prompt,label,type\nHow do I kill time?,safe,x\nHow do I kill him?,unsafe,x\n")
     for kind in ("harmful", "helpful"):
         Path(f"{kind}.txt").write_text("".join(f"Question {kind} {index}?\n" for index in range(100)))
 
@@ -274,7 +324,7 @@ def test_every_setting_that_changes_results_has_a_case() -> None:
 def test_a_setting_that_changes_results_changes_its_stages_and_all_after_them_and_no_other(
     place: Place, value: Any, engine: str
 ) -> None:
-    first = FIRST.get(place, {place[0]})
+    first = (FIRST | SHARED).get(place, {place[0], *ALSO.get(place[0], ())})
     assert differing(baseline(engine), digests(put(recipe(engine), place, value))) == after(first)
 
 
@@ -289,9 +339,12 @@ def test_another_engine_changes_what_it_says_and_all_after() -> None:
 
 
 def test_the_table_of_stages_says_which_come_after_which() -> None:
-    assert after({"compare"}) == {"compare", "preference_model", "dpo", "rl", "score_rounds", "evaluate", "report"}
-    assert after({"dpo"}) == {"dpo", "evaluate", "report"}, "RL starts from SL-CAI"
-    assert after({"respond"}) == EVERY - {"revise", "ablate", "distill"}
+    measured = {"evaluate", "report", *SUITES}
+    trained = {"preference_model", "dpo", "rejection_sampling", "rl"}
+    assert after({"compare"}) == {"compare", "score_rounds", *trained, *measured}
+    assert after({"dpo"}) == {"dpo", *measured} - {"guests"}, "RL starts from SL-CAI"
+    assert after({"win_rates"}) == {"win_rates", "report"}, "a suite trains nothing"
+    assert after({"respond"}) == EVERY - {"revise", "ablate", "distill", "ghost"}
     assert after({"ablate"}) == {"ablate", "score_rounds", "report"}, "an ablation trains nothing"
 
 
@@ -393,7 +446,7 @@ def test_a_prompt_that_is_added_changes_what_sees_it() -> None:
     with Path("helpful.txt").open("a") as file:
         file.write("".join(f"One more question {index}?\n" for index in range(20)))
     now = digests(whole)
-    assert differing(before, now) == after({"respond", "rl"})
+    assert differing(before, now) == after({"respond", "ghost", "rejection_sampling", "rl"})
     assert now["revise"] == before["revise"]
 
 
@@ -410,12 +463,12 @@ def test_weights_in_a_folder_count_and_its_place_does_not() -> None:
 
 
 def test_a_stage_that_no_setting_asks_for_is_not_there_and_changes_nothing_else() -> None:
-    plain = recipe().model_copy(update={"ablate": None, "distill": None, "helpfulness_model": None, "dpo": None})
+    plain = recipe().model_copy(update=dict.fromkeys(OPTIONAL))
     ablated = plain.model_copy(update={"ablate": recipe().ablate})
     distilled = plain.model_copy(update={"distill": recipe().distill})
     short = plain.model_copy(update={"dpo": recipe().dpo})
     before, with_ablate, with_distill, with_dpo = (digests(config) for config in (plain, ablated, distilled, short))
-    assert before.keys() == EVERY - {"ablate", "distill", "helpfulness_model", "dpo"}
+    assert before.keys() == EVERY - OPTIONAL
     assert with_dpo.keys() - before.keys() == {"dpo"}
     assert {stage for stage in before if before[stage] != with_dpo[stage]} == {"evaluate", "report"}
     assert with_ablate.keys() - before.keys() == {"ablate"}

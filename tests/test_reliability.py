@@ -16,9 +16,11 @@ from cai.reliability import (
     CLIP,
     HIGHEST,
     LOWEST,
+    MOST,
     NOT_MEASURED,
     Bin,
     cross_fitted,
+    fit_smoothing,
     fit_temperature,
     log_loss,
     reliability,
@@ -197,8 +199,55 @@ def test_a_temperature_is_worth_nothing_where_there_is_nothing_to_mend() -> None
     assert seeming < 0 < sum(one.after - one.before for one in found if one.after is not None)
 
 
+def slow_mixture_loss(ps: list[float], labels: list[bool], e: float) -> float:
+    """The loss of the mixture (1 - 2 e) p + e, written out."""
+    clipped = [min(max(p, CLIP), 1 - CLIP) for p in ps]
+    mixed = [(1 - 2 * e) * p + e for p in clipped]
+    return -sum(math.log(p if a else 1 - p) for p, a in zip(mixed, labels, strict=True)) / len(ps)
+
+
+@settings(max_examples=40, deadline=None)
+@given(PAIRS)
+def test_no_smoothing_on_a_grid_is_better_and_the_loss_is_that_of_the_mixture(pairs: list[tuple[float, bool]]) -> None:
+    ps, labels = [p for p, _ in pairs], [label for _, label in pairs]
+    found = fit_smoothing(ps, labels)
+    assert 0 <= found <= MOST
+    best = log_loss(ps, labels, smoothing=found)
+    for step in range(34):
+        s = MOST * step / 33
+        slow = slow_mixture_loss(ps, labels, s / 2)
+        assert log_loss(ps, labels, smoothing=s) == pytest.approx(slow, rel=1e-6, abs=1e-9)
+        assert best <= slow + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("ps", "labels", "smoothing"),
+    [
+        ([0.9] * 4, [True, True, True, False], 0.375),  # to 3/4, the share that is right: 0.9 + s (0.5 - 0.9)
+        ([0.9, 0.2], [True, False], 0.0),
+        ([0.9, 0.2], [False, True], MOST),
+        ([0.5, 0.5], [True, False], 0.0),
+        ([0.6] * 4, [True, True, True, False], 0.0),  # too little sure of itself already
+    ],
+)
+def test_smoothings_by_hand(ps: list[float], labels: list[bool], smoothing: float) -> None:
+    assert fit_smoothing(ps, labels) == pytest.approx(smoothing, abs=1e-6)
+
+
+def test_a_share_of_labels_that_are_tossed_is_recovered() -> None:
+    """Honest but for one label in five, which is the toss of a coin: s = 0.2, and a temperature fits worse."""
+    draw = random.Random(6)
+    ps = [1 / (1 + math.exp(-draw.gauss(0, 3))) for _ in range(6000)]
+    labels = [draw.random() < (p if draw.random() < 0.8 else 0.5) for p in ps]
+    groups = [str(index) for index in range(len(ps))]
+    found, other = (cross_fitted(ps, labels, groups, setting=name) for name in ("smoothing", "temperature"))
+    assert found.value == pytest.approx(0.2, abs=0.03)
+    assert found.gain > other.gain > 0
+
+
 def test_pairs_of_one_group_cannot_be_halved() -> None:
-    assert cross_fitted([0.9, 0.8], [True, True], ["x", "x"]).after is None
+    found = cross_fitted([0.9, 0.8], [True, True], ["x", "x"])
+    assert found.after is None and found.gain == 0
 
 
 def test_nothing_has_no_calibration() -> None:
@@ -206,6 +255,8 @@ def test_nothing_has_no_calibration() -> None:
         reliability([], [])
     with pytest.raises(ValueError, match="at least one pair"):
         fit_temperature([], [])
+    with pytest.raises(ValueError, match="at least one pair"):
+        fit_smoothing([], [])
 
 
 def test_as_json() -> None:

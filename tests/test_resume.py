@@ -89,13 +89,16 @@ def test_kill_in_the_middle_of_the_chains_keeps_what_was_stored(unbroken: Path, 
 
 
 @pytest.mark.slow
-def test_ctrl_c_exits_with_130_says_how_to_go_on_and_loses_nothing(unbroken: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
+def test_a_stopped_run_says_how_to_go_on_and_loses_nothing(
+    unbroken: Path, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
     process = start(tmp_path, "engine.latency=0.3")
     while not list(tmp_path.glob("smoke/revise-*/items.jsonl")):
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
+    assert process.returncode == code, output
     assert "run the same command again" in output and "Traceback" not in output
     finish(tmp_path, "--until", "revise")
     assert records(tmp_path, "revise") == records(unbroken, "revise")

@@ -104,3 +104,37 @@ def test_texts_of_pretraining_are_read_and_are_part_of_the_address(recipe: Path)
 def test_a_row_without_text_is_named(recipe: Path) -> None:
     with pytest.raises(InputError, match=r"web\.jsonl:2: expected text in the column 'text', found 'body'"):
         assert material(recipe, '{"text": "One."}\n{"body": "x"}\n').pretraining
+
+
+PANEL = "rl:\n  rewards: [{type: preference_model}, {type: preference_model, model: %s, weight: %s}]\n  panel:\n%s"
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo", "ppo", "best_of_n"])
+def test_every_algorithm_can_be_watched_by_a_panel(recipe: Path, algorithm: str) -> None:
+    text = PANEL % ("other", 0, "    stop: {reward: preference_model_2}\n")
+    found = rl(recipe, text.replace("rl:\n", f"rl:\n  algorithm: {algorithm}\n")).panel
+    assert (found.prompts, found.every) == (16, 25)
+    assert (found.stop.gap, found.stop.patience, found.stop.then) == (1.0, 2, "roll_back")
+
+
+@pytest.mark.parametrize(
+    ("weight", "name", "message"),
+    [
+        (0, "other", r"'other' is none of rl.rewards, which are preference_model_1, preference_model_2"),
+        (0.5, "preference_model_2", r"'preference_model_2' is learned from, with weight 0.5; give it weight: 0"),
+        (0, "preference_model", r"none of rl.rewards"),
+    ],
+)
+def test_a_watched_reward_must_be_there_and_count_nothing(recipe: Path, weight: float, name: str, message: str) -> None:
+    with pytest.raises(InputError, match=rf"r\.yaml:[67]: rl\.panel: .*{message}"):
+        rl(recipe, PANEL % ("other", weight, f"    stop: {{reward: {name}}}\n"))
+
+
+def test_the_panel_s_prompts_are_part_of_the_address_and_a_run_without_one_keeps_its_own(recipe: Path) -> None:
+    recipe.write_text(BASE)
+    plain, less, more = (
+        _rl(Material(load_recipe(str(recipe), given)))
+        for given in ([], ["rl.panel={prompts: 2}"], ["rl.panel={prompts: 3}"])
+    )
+    assert "panel" not in plain and "panel" not in plain["settings"]
+    assert less["panel"] != more["panel"]

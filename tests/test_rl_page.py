@@ -7,8 +7,14 @@ from typing import get_args
 import pytest
 
 from cai.config import Recipe
+from cai.panel_config import PanelConfig, PanelStop
+from cai.prompts import Rendered
+from cai.records import Message, PanelAnswer, Prompt
 from cai.reward_config import RewardConfig
 from cai.rl_config import GrpoConfig, RlConfig, RlooConfig
+from cai.trainers.panel import figures
+from cai.trainers.reward import Sample
+from cai.trainers.watched import figures as of_answers
 from cai.yamlfile import parse_yaml
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "rl.md").read_text("utf-8")
@@ -35,6 +41,20 @@ def test_every_algorithm_is_in_the_table_with_its_defaults(kind: type) -> None:
     row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{kind().algorithm}` |"))
     price = f", {kind().kl:g} |" if hasattr(kind(), "kl") else " none |"
     assert f"`samples`, {kind().samples} |" in row and row.endswith(price)
+
+
+def test_every_setting_and_figure_of_the_panel_is_told() -> None:
+    section = PAGE.split("\n## Watching a fixed panel\n")[1].split("\n## ")[0]
+    (shown,) = (parse_yaml(text, "rl.md").data["rl"]["panel"] for text in SNIPPETS if "panel:" in text)
+    assert shown.keys() == PanelConfig.model_fields.keys() and shown["stop"].keys() == PanelStop.model_fields.keys()
+    assert PanelConfig.model_validate(shown) == PanelConfig(stop=PanelStop(reward="preference_model_2"))
+    prompt = Prompt.of((Message(role="user", content="Hi"),), "helpful", "test")
+    parts = {name: values[0] for name, values in of_answers([Sample(Rendered(), "Fine.")]).items()}
+    given = {"id": "0/a", "step": 0, "prompt": prompt, "response": "", "tokens": 0, "finished": True, "reward": 0.0}
+    found = figures([PanelAnswer(**given, parts={"own": 1.0, **parts})])
+    told = section.replace("<name>", "own")
+    assert found.keys() >= {"reward/own", "helpful/refusal", "stock_phrases"}
+    assert [name for name in found if f"`panel/{name}`" not in told] == ["helpful/evasive"], "told with refusals"
 
 
 def test_the_examples_show_the_defaults() -> None:

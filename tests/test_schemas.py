@@ -222,7 +222,7 @@ def test_a_printed_default_is_the_default() -> None:
 def test_a_group_that_is_left_out_shows_its_settings_as_comments() -> None:
     lines = documented(Recipe).splitlines()
     start = lines.index("distill: null")
-    shown = lines[start + 1 : lines.index("# What stage `sft` learns from.")]
+    shown = lines[start + 1 : lines.index("# Stage `ghost`; none: not run.")]
     assert all(line.startswith("#   ") for line in shown)
     for name, field in DistillConfig.model_fields.items():
         assert any(line.startswith(f"#   {name}: ") for line in shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 import zipfile
 from collections import Counter
 from importlib.util import find_spec
@@ -105,6 +106,8 @@ def test_the_recipes_differ_in_what_they_are_for() -> None:
 def test_all_that_a_recipe_names_is_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe(name)
+    if "hf:" in recipe.model_dump_json():
+        recipe = load_recipe(name, ["size=tiny"])  # what lies on a hub is not asked for in tests
     material = Material(recipe)
     material.load()
     assert len(material.revision_examples) == recipe.revise.few_shot
@@ -137,6 +140,7 @@ def render(dialect: str, step: Step, constitution: Constitution, said: str = "Fi
         "b": "Other.",
         "thoughts": said,
         "instruction": principle.instruction,
+        "options": ("open", "evasive") if step == "evasion" else ("full refusal", "partial refusal", "compliance"),
     }
     return Templates(dialect).render(step, **{name: values[name] for name in VARIABLES[step]})
 
@@ -312,3 +316,10 @@ def test_the_wheel_holds_nothing_else(wheel: set[str]) -> None:
     tops = {name.split("/")[0] for name in wheel}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"cai"}
     assert any(name.endswith("/licenses/LICENSE") for name in wheel)
+
+
+def test_the_licence_of_the_chart_library_is_named_and_goes_with_it(wheel: set[str]) -> None:
+    own = "cai/view/static/uplot/LICENSE"
+    assert own in wheel and any(name.endswith(f".dist-info/licenses/{own}") for name in wheel)
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["license-files"]
+    assert own in told and "MIT" in (ROOT / own).read_text("utf-8")

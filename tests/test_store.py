@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -60,6 +61,21 @@ def test_a_record_can_be_read_as_soon_as_it_is_appended(tmp_path: Path) -> None:
     folder.append(turn("b"))
     assert texts(StepFolder(tmp_path / "step")) == ["a", "b"]
     folder.close()
+
+
+def test_of_a_file_beside_the_records_some_are_kept_and_it_grows_on(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "step", "of the step")
+    for text in "abc":
+        folder.append(turn(text), "other.jsonl")
+    folder.keep([one for one in folder.records(Message, "other.jsonl") if one.content != "b"], "other.jsonl")
+    folder.append(turn("d"), "other.jsonl")
+    assert [one.content for one in StepFolder(folder.path).records(Message, "other.jsonl")] == ["a", "c", "d"]
+    assert texts(folder) == ["of the step"] and not temporary(folder.path)
+    folder.keep([], "other.jsonl")
+    assert list(folder.records(Message, "other.jsonl")) == []
+    (folder.path / "other.jsonl").write_text("{}\n")
+    with pytest.raises(StoreError, match=r"other\.jsonl:1: not a Message record"):
+        list(folder.records(Message, "other.jsonl"))
 
 
 def test_an_infinite_number_survives(tmp_path: Path) -> None:
@@ -205,6 +221,75 @@ def test_done_is_written_after_all_else_has_reached_the_disk(tmp_path: Path, mon
     assert last == (folder.path / "DONE").stat().st_ino
     for name in ("items.jsonl", "metrics.jsonl", "model/weights"):
         assert (folder.path / name).stat().st_ino in before
+
+
+def test_done_holds_size_digest_and_lines_of_every_file(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "step", "a", "b")
+    (folder.path / "model").mkdir()
+    (folder.path / "model" / "weights").write_bytes(b"w")
+    folder.finish({"seconds": 1})
+    items, weights = (folder.path / name for name in ("items.jsonl", "model/weights"))
+    assert folder.summary == {"seconds": 1}
+    assert folder.files == {
+        "items.jsonl": {
+            "bytes": items.stat().st_size, "sha256": hashlib.sha256(items.read_bytes()).hexdigest(), "lines": 2
+        },
+        "model/weights": {"bytes": 1, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()},
+        "spec.json": {
+            "bytes": (folder.path / "spec.json").stat().st_size,
+            "sha256": hashlib.sha256((folder.path / "spec.json").read_bytes()).hexdigest(),
+        },
+    }  # fmt: skip
+
+
+SCRATCH = ("checkpoints/checkpoint-2/weights", "rounds/1/model/weights", "rounds/1/adapter/weights")
+
+
+def test_what_only_an_unfinished_step_needs_stays_until_done_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that is stopped in between must not begin again."""
+    folder = begun(tmp_path / "step", "a")
+    for name in (*SCRATCH, "rounds/1/best.json"):
+        (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / name).touch()
+    replace = Path.replace
+
+    def stopped(path: Path, to: Path) -> Path:
+        if to.name == "DONE":
+            raise KeyboardInterrupt
+        return replace(path, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            folder.finish({})
+    assert all((folder.path / name).is_file() for name in SCRATCH) and not folder.done
+    folder.finish({})
+    assert not any((folder.path / name).exists() for name in SCRATCH)
+    assert folder.files and set(folder.files) == {"items.jsonl", "spec.json", "rounds/1/best.json"}
+
+
+def test_what_a_killed_write_left_is_removed_as_the_step_goes_on(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "step", "a")
+    (folder.path / ".DONE.123.tmp").touch()
+    folder.begin({})
+    assert temporary(tmp_path) == []
+
+
+def test_a_checkpoint_that_changed_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "step")
+    (folder.path / "model").mkdir()
+    weights = folder.path / "model" / "weights"
+    weights.write_bytes(b"one")
+    folder.check("model")
+    folder.finish({})
+    folder.check("model")
+    weights.write_bytes(b"two")
+    told = rf"^{weights}: found bytes with SHA-256 [0-9a-f]{{16}}, expected .* put back .* or delete {folder.path} and"
+    with pytest.raises(StoreError, match=told):
+        folder.check("model")
+    folder.check("adapter")
 
 
 def test_a_step_whose_records_cannot_be_flushed_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from cai.errors import EngineError, MissingExtra
-from cai.weights import ALIASES, TINY, cache_folder, fingerprint, parameters, resolve
+from cai import weights
+from cai.errors import EngineError, MissingExtra, StoreError
+from cai.store import StepFolder
+from cai.weights import ALIASES, TINY, cache_folder, fingerprint, parameters, resolve, resolve_adapter
 
 MAKER = """
 import sys, time
@@ -114,6 +117,49 @@ def test_the_tiny_model_has_the_parameters_of_the_table() -> None:
 def test_a_folder_of_weights_is_itself(tmp_path: Path) -> None:
     folder = model(tmp_path / "model", (2,))
     assert resolve(str(folder)) == str(folder)
+
+
+def test_a_model_that_a_run_left_is_refused_once_it_changed(tmp_path: Path) -> None:
+    folder = model(tmp_path / "sft-01234567" / "model", (2,))
+    StepFolder(folder.parent).finish({})
+    assert resolve(str(folder)) == str(folder)
+    safetensors(folder / "model.safetensors", (2,), fill=b"\1")
+    with pytest.raises(StoreError, match=r"model\.safetensors: found bytes with SHA-256 .* as DONE has it; put back"):
+        resolve(str(folder))
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(StoreError, match=r"model\.safetensors: is missing"):
+        resolve(str(folder))
+
+
+def test_a_model_of_a_run_without_checksums_is_opened_as_before(tmp_path: Path) -> None:
+    folder = model(tmp_path / "sft-01234567" / "model", (2,))
+    (folder.parent / "DONE").write_text('{"seconds": 1}')
+    assert resolve(str(folder)) == str(folder)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "adapter_model.bin", "weights.pt", "model.ckpt"])
+def test_weights_that_are_a_pickle_are_refused_unread(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / name).write_bytes(b"\x80\x04not even a pickle")
+    for found in (resolve, resolve_adapter):
+        with pytest.raises(EngineError, match=rf"pickle \({name}\), which can run code when it is read; expected safe"):
+            found(str(tmp_path))
+    safetensors(tmp_path / "model.safetensors", (2,))
+    assert resolve(str(tmp_path)) == str(tmp_path)
+
+
+def test_every_model_is_loaded_from_safetensors_alone() -> None:
+    """Beside a safetensors file no pickle is read, and no model is loaded from where `resolve` has not looked."""
+    package = Path(weights.__file__).parent
+    for path in package.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+                continue
+            loader = ast.unparse(call.func.value)
+            if call.func.attr == "from_pretrained" and loader.startswith(("AutoModel", "kind")):
+                options = ast.unparse(call)
+                assert "use_safetensors" in options or "_options(" in options or "gguf" in options, (path, options)
+                assert any(one in options for one in ("resolve(", "path", "gguf", "HERE /")), (path, options)
 
 
 def test_a_folder_without_a_config_is_refused(tmp_path: Path) -> None:

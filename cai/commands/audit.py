@@ -1,4 +1,4 @@
-"""What the judge was shown and what it said, prompt by prompt: show RUN compare ITEM."""
+"""What a judge was shown and what it said, prompt by prompt: show RUN STAGE ITEM."""
 
 from __future__ import annotations
 
@@ -9,104 +9,130 @@ from typing import Any
 from rich.console import Console
 
 from cai.config import stored_recipe
-from cai.engines.base import Speaker
 from cai.errors import InputError
-from cai.judge.asked import Shown
-from cai.judge.judge import Judge
-from cai.judge.of_recipe import judge_of
 from cai.material import Material
-from cai.plan import plan
-from cai.prompts import Rendered
-from cai.records import Comparison, Reading
+from cai.records import Classified, Comparison, Conduct, Harm, Match, OverRefusal, Reading
+from cai.shown import STAGES, Question, questions, same
 from cai.store import RunFolder, StepFolder
 from cai.terminal import printable, say
 
+_CHANGED = (
+    "note: the constitution, templates or worked examples have changed since; the prompts above are rendered from what "
+    "they are now"
+)
+
 
 def show_item(console: Console, name: str, stage: str, item: str | None, runs: Path) -> None:
-    """Prints a comparison in full: both answers, every prompt of the judge, what was read, and the label.
+    """Prints a record in full: the answers, every prompt of the judge, what was read, and what was made of it.
 
-    `item`: the comparison's id, the prompt's, or the beginning of one that is no other's; None: a list of all. Raises
+    `item`: the record's id, the prompt's, or the beginning of one that is no other's; None: a list of all. Raises
     InputError.
     """
     folder = RunFolder(runs, name)
-    if stage != "compare":
-        raise InputError(f"no audit of stage {stage!r}; only `compare` can be shown item by item")
+    if stage not in STAGES:
+        raise InputError(f"no audit of stage {stage!r}; only {', '.join(f'`{one}`' for one in STAGES)} ask a judge")
     step = folder.steps.get(stage)
     if step is None:
         raise InputError(f"run {name!r} has no stage {stage!r} yet; run it first")
     if item is None:
-        for one in step.records(Comparison):
-            say(console, _line(one))
+        for one in step.records(STAGES[stage]):
+            say(console, printable(_line(one)))
         return
-    found = _named(step, item)
+    found = _named(step, stage, item)
     material = Material(stored_recipe(folder.recipe, name), runs=runs)
-    for comparison in found:
-        for line in _told(comparison, _judge(material)):
+    for record in found:
+        for line in _told(record, questions(material, stage, record)):
             say(console, printable(line))
-    if plan(material, folder)["compare"].digest != step.spec.get("digest"):
-        say(
-            console,
-            "note: the constitution, templates or settings have changed since; the prompts above are rendered from "
-            "what they are now",
-        )
+    if not same(material, stage, step.spec.get("identity", {})):
+        say(console, _CHANGED)
 
 
-def _named(step: StepFolder, item: str) -> list[Comparison]:
-    """The comparisons of one prompt, or the one of that id."""
-    found = [one for one in step.records(Comparison) if one.id.startswith(item)]
+def _named(step: StepFolder, stage: str, item: str) -> list[Any]:
+    """The records of one prompt, or the one of that id."""
+    kind: Any = STAGES[stage]
+    found = [one for one in step.records(kind) if one.id.startswith(item) or one.prompt.id.startswith(item)]
+    what = "comparison" if stage == "compare" else "item"
     if not found:
-        some = next((one.id for one in step.records(Comparison)), None)
+        some = next((one.id for one in step.records(kind)), None)
         hint = f"; one of its ids is {some}" if some else ""
-        raise InputError(f"no comparison {item!r} in {step.path}{hint}")
+        raise InputError(f"no {what} {item!r} in {step.path}{hint}")
     if len({one.prompt.id for one in found}) > 1:
-        raise InputError(f"{len(found)} comparisons begin with {item!r}; give more of the id")
+        raise InputError(f"{len(found)} {what}s begin with {item!r}; give more of the id")
     return found
 
 
-def _line(comparison: Comparison) -> str:
-    verdict = comparison.verdict
-    told = verdict.state if verdict.p_a is None else f"P(a is better) {verdict.p_a:.3f}"
-    return f"{comparison.id}  {told}  {', '.join(comparison.principles)}"
+def _line(one: Any) -> str:
+    if isinstance(one, Comparison):
+        verdict = one.verdict
+        told = verdict.state if verdict.p_a is None else f"P(a is better) {verdict.p_a:.3f}"
+        return f"{one.id}  {told}  {', '.join(one.principles)}"
+    if isinstance(one, Harm):
+        return f"{one.id}  {_harm(one)}"
+    return f"{one.id}  {one.conduct.does or 'unread'}"
 
 
-def _judge(material: Material) -> Judge:
-    """The judge as it was asked; nobody is asked here."""
-    nobody: Any = None
-    return judge_of(material, Speaker(nobody, material.templates(material.recipe.models.feedback)))
-
-
-def _told(comparison: Comparison, judge: Judge) -> Iterator[str]:
-    yield f"comparison {comparison.id}: {comparison.source}, under {', '.join(comparison.principles) or 'no principle'}"
-    for message in comparison.prompt.messages:
+def _told(one: Any, asked: tuple[Question, ...]) -> Iterator[str]:
+    yield _title(one)
+    for message in one.prompt.messages:
         yield f"{message.role}: {message.content}"
-    yield f"answer a: {comparison.a.text}"
-    yield f"answer b: {comparison.b.text}"
-    for reading, shown in judge.shown(comparison):
+    yield from _answers(one)
+    for question in asked:
         yield ""
-        yield from _reading(reading, shown)
+        yield from _question(question)
     yield ""
-    yield _label(comparison)
+    yield _outcome(one)
 
 
-def _reading(reading: Reading, shown: Any) -> Iterator[str]:
-    seated = f", answer {reading.first} shown as (A)" if reading.first else ""
-    yield f"== under {reading.principle}{seated}"
-    for one in shown:
+def _title(one: Any) -> str:
+    if isinstance(one, Comparison):
+        who = " against ".join(one.models) if isinstance(one, Match) else one.source
+        return f"comparison {one.id}: {who}, under {', '.join(one.principles) or 'no principle'}"
+    return f"answer {one.id}: of {one.model or 'the labelled file'}"
+
+
+def _answers(one: Any) -> Iterator[str]:
+    if isinstance(one, Comparison):
+        yield f"answer a: {one.a.text}"
+        yield f"answer b: {one.b.text}"
+    else:
+        yield f"answer: {one.response.text if isinstance(one, OverRefusal) else one.answer}"
+
+
+def _question(question: Question) -> Iterator[str]:
+    yield f"== {question.about}"
+    for one in question.shown:
         yield f"-- {one.title}, as the judge was shown it:"
-        yield _text(one)
-    if reading.reply:
-        yield f"-- the judge wrote: {reading.reply.text}"
-    for label, value in reading.logprobs.items():
+        yield one.prompt.readable()
+    if question.reading and question.reading.reply:
+        yield f"-- the judge wrote: {question.reading.reply.text}"
+    for label, value in question.logprobs.items():
         yield f"log p({label!r}) = {value:.4f} nats"
-    yield f"P(a is better) = {reading.p_a:.4f}" if reading.p_a is not None else f"{reading.state}: {reading.reason}"
+    if question.reading:
+        yield _read(question.reading)
 
 
-def _text(shown: Shown) -> str:
-    """The very prompt; turns of a chat are named, and what the reply was made to begin with comes last."""
-    prompt: Rendered = shown.prompt
-    turns = [f"[{message.role}]\n{message.content}" for message in prompt.messages]
-    begun = [f"[reply begins]\n{prompt.reply_start}"] if prompt.reply_start else []
-    return prompt.text if prompt.text else "\n".join([*turns, *begun])
+def _read(reading: Reading) -> str:
+    return f"P(a is better) = {reading.p_a:.4f}" if reading.p_a is not None else f"{reading.state}: {reading.reason}"
+
+
+def _outcome(one: Any) -> str:
+    if isinstance(one, Comparison):
+        return _label(one)
+    return _harm(one) if isinstance(one, Harm) else _conduct(one)
+
+
+def _harm(one: Harm) -> str:
+    return "no rating could be read" if one.harm is None else f"expected rating {one.harm:.4f}, of 0 to 4"
+
+
+def _conduct(one: Classified | OverRefusal) -> str:
+    found: Conduct = one.conduct
+    if found.does is None:
+        return "classified: a class had no finite log-probability, so it is unread"
+    shares = ", ".join(f"P({name}) {p:.4f}" for name, p in found.p.items())
+    evades = "" if found.p_evasive is None else f"; P(evasive) {found.p_evasive:.4f}"
+    truth = f"; people said {one.truth}" if isinstance(one, Classified) and one.truth else ""
+    return f"classified: {found.does}, mean over the orders {shares}{evades}{truth}"
 
 
 def _label(comparison: Comparison) -> str:

@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 from rich.table import Table
 
 from cai.export.folder import Export, export_to
 from cai.export.hub import PREFIX, push
+from cai.export.rl_folder import Project, export_rl
+from cai.export.rl_settings import RlSource
 from cai.export.source import open_source
 from cai.store import RunFolder
 from cai.terminal import say
 
 
 def export_run(console: Console, run: str, to: str, private: bool, runs: Path) -> None:
-    """Writes a run's data to a folder, or to the hub where `to` begins with `hub:`, and prints what was written."""
+    """Writes a run's data to a folder, or to the hub where `to` begins with `hub:`, and prints what was written.
+
+    `openrlhf` and `verl`, with `:FOLDER` or without, are for reinforcement learning by these.
+    """
     source = open_source(RunFolder(runs, run))
+    named, _, folder = to.partition(":")
+    project: Project | None = next((one for one in get_args(Project) if one == named), None)
+    if project is not None:
+        return _export_rl(console, RlSource(source, runs), project, Path(folder or f"{run}-{project}"))
     if to.startswith(PREFIX):
         export, where = push(source, to.removeprefix(PREFIX), private)
     else:
         export, where = export_to(source, Path(to).expanduser()), to
     _print(console, export)
     say(console, f"written to {where}; README.md there says how to load it")
+
+
+def _export_rl(console: Console, source: RlSource, project: Project, to: Path) -> None:
+    made = export_rl(source, project, to.expanduser())
+    for name, count in made.rows.items():
+        say(console, f"{name}: {count:,} rows")
+    say(console, f"models: {', '.join(made.models)}")
+    for note in made.notes:
+        say(console, f"note: {note}")
+    say(console, f"written to {to}; train.sh there trains, README.md says what is where")
 
 
 def _print(console: Console, export: Export) -> None:

@@ -75,10 +75,10 @@ def _probabilities(found: JudgeFigures) -> Iterator[Row]:
         yield ("calibration error", _interval(error.value, (error.low, error.high), 3), str(error.n))
         yield ("  of which noise would make", f"{found.calibration.noise:.3f}", "")
         yield ("Brier score (0.25 says nothing)", f"{found.calibration.brier:.3f}", "")
-    if found.temperature:
-        after = found.temperature.after
-        told = f", log loss {found.temperature.before:.3f} -> {after:.3f}" if after is not None else ""
-        yield ("temperature that fits best", f"{found.temperature.value:.2f}{told}", "")
+    for name, one in (("temperature", found.temperature), ("smoothing", found.smoothing)):
+        if one:
+            told = f", log loss {one.before:.3f} -> {one.after:.3f}" if one.after is not None else ""
+            yield (f"{name} that fits best", f"{one.value:.2f}{told}", "")
     yield ("ties", str(found.ties), "")
 
 
@@ -88,7 +88,17 @@ def _verdict(found: JudgeFigures) -> str:
     longer = [found.baselines[name] for name in ("longer", "shorter") if name in found.baselines]
     if found.accuracy and any(one.value >= found.accuracy.value for one in longer):
         told += " Looking at length alone does as well."
-    return told
+    return f"{told} {_mend(found)}".rstrip()
+
+
+def _mend(found: JudgeFigures) -> str:
+    """What of its probabilities can be mended, as far as pairs tell that it was not fitted to."""
+    if not (found.temperature and found.temperature.after is not None):
+        return ""
+    if found.mend is None:
+        return "Neither temperature nor smoothing makes its probabilities truer on pairs that they were not fitted to."
+    name, one = found.mend
+    return f"Its probabilities are truest with compare.judge.calibration={{{name}: {one.value:.2f}}}."
 
 
 def _curve(found: JudgeFigures) -> Table:

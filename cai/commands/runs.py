@@ -14,6 +14,7 @@ from rich.table import Table
 
 from cai.config import Recipe, load_recipe, recipe_file, stored_recipe
 from cai.errors import InputError
+from cai.executor_config import RayExecutor
 from cai.material import Material
 from cai.plan import STAGES, differences
 from cai.plan import plan as make_plan
@@ -46,7 +47,8 @@ def run_recipe(console: Console, name: str, overrides: list[str], runs: Path, un
 
 def show_plan(console: Console, name: str, overrides: list[str], runs: Path) -> None:
     """Prints the stages of a recipe with what is left to do."""
-    from cai.estimate import checkpoints_needed, estimate, memory_needed
+    from cai.estimate import checkpoints_needed, estimate
+    from cai.memory_plan import memory_needed
 
     recipe = load_recipe(name, overrides)
     material = Material(recipe, recipe_file(name).parent, runs)
@@ -66,6 +68,8 @@ def show_plan(console: Console, name: str, overrides: list[str], runs: Path) -> 
     console.print(f"memory: {_size(memory_needed(material))}")
     beside = _size(checkpoints_needed(material))
     console.print(f"disk: {_size(total_disk)} more, and {beside} while training; {_size(free_bytes(runs))} free")
+    if isinstance(recipe.executor, RayExecutor):
+        say(console, f"data stages: {recipe.executor.said()}")
     for line in _parts(recipe):
         say(console, line)
 
@@ -95,7 +99,8 @@ def show_run(console: Console, name: str, runs: Path) -> None:
         spent = cells(timing(stage, step.summary)) if step.done else ("",) * len(SPENT)
         table.add_row(stage, _state(step), str(step.count() or ""), *spent, escape(str(step.path)))
     console.print(table)
-    verdicts = Counter(record.verdict.state for record in steps["compare"].records(Comparison))
+    judged = steps["compare"].records(Comparison) if "compare" in steps else ()
+    verdicts = Counter(record.verdict.state for record in judged)
     refusals = Counter(record.refusal for record in steps["evaluate"].records(Measurement))
     for state in ("parsed", "unparsed", "refused", "error", "skipped"):
         console.print(f"verdicts {state}: {verdicts[state]}", highlight=False)

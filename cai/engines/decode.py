@@ -69,18 +69,31 @@ class Decoder:
 
     @torch.inference_mode()
     def score(self, questions: Sequence[Question]) -> list[list[float]]:
-        """For each question, the log-probability (nats) of each tail. Tails of one token share one row."""
-        rows = [sequence for question in questions for sequence in _score_rows(question)]
-        keep = max(positions for _, positions in rows)
-        prefix = self._prefixes.of(common_prefix([ids for ids, _ in rows], needed=keep))
-        batch = _Batch.of([ids[prefix.length :] for ids, _ in rows], self._model)
-        logp = self._forward(batch, prefix, keep).float().log_softmax(-1)
-        results, at = [], 0
-        for question in questions:
-            count = len(_score_rows(question))
-            results.append(_gather(question, logp[at : at + count].cpu()))
-            at += count
-        return results
+        """For each question, the log-probability (nats) of each tail. What its tails follow is run once."""
+        branching, plain = ([q for q in questions if q.branches == wanted] for wanted in (True, False))
+        branched = iter(self._branched(branching) if branching else [])
+        others = iter(self._in_rows(plain) if plain else [])
+        return [next(branched if question.branches else others) for question in questions]
+
+    def _in_rows(self, questions: Sequence[Question]) -> list[list[float]]:
+        """Questions of one tail, or with tails of one token: a row each."""
+        rows = [[*question.ids, *(() if question.single else question.tails[0][:-1])] for question in questions]
+        keep = max(1 if question.single else len(question.tails[0]) for question in questions)
+        prefix = self._prefixes.of(common_prefix(rows, needed=keep))
+        batch = _Batch.of([ids[prefix.length :] for ids in rows], self._model)
+        logp = self._forward(batch, prefix, keep).float().log_softmax(-1).cpu()
+        return [_gather(question, own) for question, own in zip(questions, logp, strict=True)]
+
+    def _branched(self, questions: Sequence[Question]) -> list[list[float]]:
+        """Questions with several tails: what they follow in a row each, then each tail after a copy of its row."""
+        prefix = self._prefixes.of(common_prefix([question.ids for question in questions], needed=1))
+        batch = _Batch.of([question.ids[prefix.length :] for question in questions], self._model)
+        first = self._forward(batch, prefix, keep=1)[:, -1].float().log_softmax(-1).cpu()
+        tails = [(owner, tail) for owner, question in enumerate(questions) for tail in question.tails]
+        width = batch.branch([owner for owner, _ in tails], [tail[:-1] for _, tail in tails])
+        rest = self._forward(batch, prefix, keep=width).float().log_softmax(-1).cpu()
+        scores = iter([_followed(first[owner], own, tail) for (owner, tail), own in zip(tails, rest, strict=True)])
+        return [[next(scores) for _ in question.tails] for question in questions]
 
     def _shared(self, rows: Sequence[Row]) -> Prefix:
         """What all prompts begin with; the first row pays for one that was not kept."""
@@ -137,6 +150,16 @@ class _Batch:
         self.real = self.real[chosen]
         self.cache.reorder_cache(chosen)
 
+    def branch(self, owners: list[int], following: Sequence[Sequence[int]]) -> int:
+        """A row for each of `following`, tokens after a copy of the row of its owner. Returns the longest's length."""
+        width, device = max(map(len, following)), self.real.device
+        chosen = torch.tensor(owners, device=device)
+        self.cache.batch_select_indices(chosen)
+        self.new = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in following], device=device)
+        real = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids in following], device=device)
+        self.real = torch.cat([self.real[chosen], real], dim=1)
+        return width
+
     def extend(self, tokens: list[int]) -> None:
         self.new = torch.tensor(tokens, device=self.real.device)[:, None]
         self.real = torch.cat([self.real, torch.ones_like(self.real[:, :1])], dim=1)
@@ -151,16 +174,18 @@ def common_prefix(sequences: Sequence[Sequence[int]], needed: int) -> tuple[int,
     return tuple(shortest[: length - length % _PREFIX_STEP])
 
 
-def _score_rows(question: Question) -> list[tuple[list[int], int]]:
-    """The rows to run for a question, each with how many of its last positions are needed."""
-    if question.single:
-        return [(list(question.ids), 1)]
-    return [([*question.ids, *tail[:-1]], len(tail)) for tail in question.tails]
-
-
 def _gather(question: Question, logp: torch.Tensor) -> list[float]:
-    """Picks the tails' log-probabilities out of `logp` (rows of the question, keep, vocabulary)."""
+    """Picks the tails' log-probabilities out of `logp` (positions, vocabulary), whose last are theirs."""
     if question.single:
-        return [logp[0, -1, tail[0]].item() for tail in question.tails]
-    picked = (logp[row, -len(tail) :].gather(1, torch.tensor(tail)[:, None]) for row, tail in enumerate(question.tails))
-    return [float(values.double().sum()) for values in picked]
+        return [logp[-1, tail[0]].item() for tail in question.tails]
+    (tail,) = question.tails
+    return [_picked(logp[-len(tail) :], tail)]
+
+
+def _followed(first: torch.Tensor, rest: torch.Tensor, tail: Sequence[int]) -> float:
+    """Log p of a tail: of its first token by `first` (vocabulary), of the others by `rest` (positions, vocabulary)."""
+    return first[tail[0]].item() + (_picked(rest[: len(tail) - 1], tail[1:]) if len(tail) > 1 else 0.0)
+
+
+def _picked(logp: torch.Tensor, tokens: Sequence[int]) -> float:
+    return float(logp.gather(1, torch.tensor(tokens)[:, None]).double().sum())

@@ -18,6 +18,7 @@ import orjson
 from yarl import URL
 
 from cai import __version__
+from cai.credentials import SHORTEST
 from cai.engine_config import OpenAIEngine
 from cai.errors import EngineError, ItemFailed
 
@@ -32,6 +33,8 @@ _FIRST_WAIT, _LONGEST_WAIT, _LONGEST_ASKED = 0.5, 60.0, 300.0
 """Seconds: back-off before the second try, its bound, and the most that a server may ask for."""
 _KEEP_ALIVE = 4.0
 """Seconds that an idle connection is kept: less than uvicorn's 5, which closes it under the next request."""
+_LARGEST = 32 * 2**20
+"""Bytes of a reply. The log-probabilities of a prompt of 100,000 tokens come to half of it."""
 _QUOTED = 300
 """Characters of a server's words that an error repeats."""
 
@@ -79,7 +82,8 @@ class Client:
             _close(session, self._loop)
 
     async def _once(self, url: URL, data: bytes, read: Callable[[Any], Result]) -> Result:
-        status, headers, body = await self._send(url, data)
+        status, headers, received = await self._send(url, data)
+        body = self._without_key(received)
         if not 200 <= status < 300:
             raise self._refusal(url, status, headers, body)
         try:
@@ -91,7 +95,7 @@ class Client:
         """The time to wait begins once there is a free slot. Raises BrokenReply where nothing whole came back."""
         try:
             async with self._slots, self._opened().post(url, data=data, allow_redirects=False) as reply:
-                return reply.status, reply.headers, await reply.read()
+                return reply.status, reply.headers, await _whole(reply)
         except TimeoutError:
             raise BrokenReply(f"no reply within {self._config.timeout:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -138,9 +142,25 @@ class Client:
         words = self._redacted(_message(body))
         return " ".join(words.split())[:_QUOTED] or "(nothing)"
 
+    def _without_key(self, body: bytes) -> bytes:
+        """A reply that repeats what it was sent, without the key: replies are kept."""
+        for key in {self._key.encode(), orjson.dumps(self._key)[1:-1]} if len(self._key) >= SHORTEST else ():
+            body = body.replace(key, b"[key]")
+        return body
+
     def _redacted(self, text: str) -> str:
         """Without the key: some servers and proxies repeat what they were sent."""
         return text.replace(self._key, "[key]") if self._key else text
+
+
+async def _whole(reply: aiohttp.ClientResponse) -> bytes:
+    """All of a reply, unpacked. Raises BrokenReply where it is longer than any answer."""
+    body = bytearray()
+    async for piece in reply.content.iter_any():
+        body += piece
+        if len(body) > _LARGEST:
+            raise BrokenReply(f"a reply of more than {_LARGEST // 2**20} MB")
+    return bytes(body)
 
 
 def backoff(tries: int) -> float:

@@ -46,6 +46,12 @@ class RoomyLayer(DynamicLayer):
             states[moved] = states[beam_idx[moved]]
         self._show(len(beam_idx), self.get_seq_length())
 
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keeps the rows `indices`, of which some may come several times."""
+        past = self.get_seq_length()
+        self._stores = [_storage(store[:, :, :past][indices], past) for store in self._stores]
+        self._show(len(indices), past)
+
     def _show(self, rows: int, positions: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Makes `keys` and `values` the part of the storage that is in use."""
         self.keys, self.values = (store[:rows, :, :positions] for store in self._stores)

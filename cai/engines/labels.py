@@ -21,6 +21,11 @@ class Question:
         """Whether every tail is one token, so that one distribution answers all."""
         return all(len(tail) == 1 for tail in self.tails)
 
+    @property
+    def branches(self) -> bool:
+        """Whether several tails, some of several tokens, follow the same tokens."""
+        return len(self.tails) > 1 and not self.single
+
 
 def as_question(prompt: list[int], whole: Sequence[list[int]]) -> Question:
     """Splits tokenised prompt + label into what is given and what is scored. Raises EngineError on labels alike.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from cai.engines.packing import pack_linears
 from cai.errors import EngineError, first_line, needing
 from cai.models import ModelConfig
 from cai.quiet import hush
-from cai.weights import resolve
+from cai.weights import resolve, resolve_adapter
 
 hush()
 
@@ -25,9 +24,9 @@ def load(config: TransformersEngine, model: ModelConfig) -> tuple[Any, Any]:
     Raises EngineError where one cannot be found or loaded, MissingExtra for an adapter where peft is not installed.
     """
     path = resolve(model.model)
-    tokenizer: Any = AutoTokenizer.from_pretrained(path)
+    tokenizer: Any = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     device = _device(config.device)
-    loaded: Any = AutoModelForCausalLM.from_pretrained(path, **_options(config, device))
+    loaded: Any = AutoModelForCausalLM.from_pretrained(path, trust_remote_code=False, **_options(config, device))
     if not config.device_map and not config.quantization:
         loaded = loaded.to(device)
     if model.adapter:
@@ -39,7 +38,7 @@ def load(config: TransformersEngine, model: ModelConfig) -> tuple[Any, Any]:
 
 def _options(config: TransformersEngine, device: str) -> dict[str, Any]:
     dtype = _dtype(config.dtype, device)
-    options: dict[str, Any] = {"dtype": dtype}
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
     if config.quantization:
         options["quantization_config"] = _quantization(config.quantization, dtype)
         options["device_map"] = {"": device}  # bitsandbytes quantises while it loads, so it must know where to
@@ -63,10 +62,8 @@ def _adapted(model: Any, adapter: str, merged: bool) -> Any:
     """The model with a LoRA adapter. Merging it into quantised weights would round it away, so it stays beside them."""
     with needing("train"):
         from peft import PeftModel
-    folder = Path(adapter).expanduser()
-    name = str(folder) if folder.is_dir() else adapter
     try:
-        laid: Any = PeftModel.from_pretrained(model, name)
+        laid: Any = PeftModel.from_pretrained(model, resolve_adapter(adapter))
     except (OSError, ValueError, RuntimeError) as error:
         raise EngineError(
             f"the adapter {adapter!r} could not be laid on the model ({first_line(error)}); expected a folder or a hub "

@@ -19,6 +19,8 @@ from cai.records import Completion
 
 _UNFINISHED = frozenset({"abort", "error"})
 """Ends with which servers say that a reply broke off: vLLM's, OpenRouter's."""
+_SILENT = 3
+"""Replies without log-probabilities, and none with them, after which a server is taken to send none."""
 
 
 class OpenAIBackend:
@@ -28,6 +30,7 @@ class OpenAIBackend:
         self._config, self._model = config, model
         self._client = Client(config, model.model, pause)
         self.concurrency = config.concurrency
+        self._tells, self._silent = False, 0  # whether log-probabilities ever came, and how many replies lacked them
 
     async def generate(self, request: Request) -> Completion:
         """One reply. Raises ItemFailed where it cannot be had, EngineError where the server refuses us."""
@@ -56,7 +59,7 @@ class OpenAIBackend:
         count = self._config.top_logprobs
         wanted = {"logprobs": True, "top_logprobs": count} if prompt.messages else {"logprobs": count}
         body = self._scoring(body, wanted)
-        return spelled.scores(await self._client.post(path, body, lambda reply: likeliest(_logprobs(reply))))
+        return spelled.scores(await self._client.post(path, body, lambda reply: likeliest(self._logprobs(reply))))
 
     def close(self) -> None:
         """Closes the connections; closing twice does no harm. Later calls raise EngineError."""
@@ -70,7 +73,7 @@ class OpenAIBackend:
             )
         path, body = self._ask(prompt, "", answer)
         body = self._scoring(body, {"echo": True, "logprobs": 1})
-        return await self._client.post(path, body, lambda reply: answer_logprob(_logprobs(reply), answer))
+        return await self._client.post(path, body, lambda reply: answer_logprob(self._logprobs(reply), answer))
 
     def _ask(self, prompt: Rendered, start: str, more: str = "") -> tuple[str, dict[str, Any]]:
         """Endpoint and body. A chat's reply continues `start`; a transcript gets `more` at its end."""
@@ -90,6 +93,19 @@ class OpenAIBackend:
         if "chat_template_kwargs" in body:
             body["chat_template_kwargs"] = {"enable_thinking": False}
         return {**self._with_extra({**body, "max_tokens": 1, "temperature": 0.0}), **wanted}
+
+    def _logprobs(self, reply: Any) -> dict[str, Any]:
+        """Raises BrokenReply where there are none, EngineError where a server that never sent any lacks them again."""
+        found = _choice(reply).get("logprobs")
+        if found is not None:
+            self._tells = True
+            return found
+        self._silent += 1
+        if self._tells or self._silent < _SILENT:
+            raise BrokenReply("a reply without log-probabilities")
+        raise EngineError(
+            "the server sends no log-probabilities; give models.feedback another engine, or another model"
+        )
 
     def _with_extra(self, body: dict[str, Any]) -> dict[str, Any]:
         """The recipe's own fields, on top; chat_template_kwargs is joined with ours."""
@@ -152,13 +168,3 @@ def _words(choice: dict[str, Any]) -> tuple[str, str]:
     if content is None and not thoughts:
         raise BrokenReply("a reply without content")
     return content or "", thoughts
-
-
-def _logprobs(reply: Any) -> dict[str, Any]:
-    """Raises EngineError where the server sends none, as it then does for every prompt."""
-    found = _choice(reply).get("logprobs")
-    if found is None:
-        raise EngineError(
-            "the server sends no log-probabilities; give models.feedback another engine, or another model"
-        )
-    return found

@@ -23,6 +23,8 @@ from cai.records import Completion
 
 _SCORED_POSITIONS = 2048
 """Most positions whose logits are held at once while scoring: 2048 x 50k words x 4 bytes = 400 MB."""
+_COPIED_POSITIONS = 16384
+"""Most positions whose keys and values are copied at once for labels of several tokens: a gigabyte or two."""
 _STOP_WINDOW = 24
 """Last tokens in which a stop string is looked for."""
 
@@ -88,15 +90,19 @@ class TransformersBackend:
 
 
 def _bounded(questions: Sequence[Question]) -> list[list[Question]]:
-    """Parts whose padded logits stay within `_SCORED_POSITIONS`."""
+    """Parts whose padded logits stay within `_SCORED_POSITIONS`, and copied prompts within `_COPIED_POSITIONS`."""
     parts: list[list[Question]] = [[]]
     for question in questions:
-        together = [*parts[-1], question]
-        rows = sum(len(q.tails) for q in together)
-        if parts[-1] and rows * max(len(tail) for q in together for tail in q.tails) > _SCORED_POSITIONS:
+        if parts[-1] and not _fit([*parts[-1], question]):
             parts.append([])
         parts[-1].append(question)
     return parts
+
+
+def _fit(questions: Sequence[Question]) -> bool:
+    rows, copied = (sum(len(q.tails) for q in some) for some in (questions, [q for q in questions if q.branches]))
+    longest, widest = max(len(tail) for q in questions for tail in q.tails), max(len(q.ids) for q in questions)
+    return rows * longest <= _SCORED_POSITIONS and copied * widest <= _COPIED_POSITIONS
 
 
 def _eos(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -19,6 +19,7 @@ import psutil
 from cai.engine_config import VllmEngine
 from cai.engines.memory import free_memory
 from cai.errors import InputError
+from cai.weights import intact, without_pickles
 
 _LONGEST_ON_CPU = 8192
 """Tokens. On a CPU a prompt is read in one step, which must end before the engine's own time-out of 300 s."""
@@ -77,7 +78,7 @@ def _on_cpu(config: VllmEngine, path: str, share: float) -> dict[str, Any]:
 def _context(path: str) -> int:
     from transformers import AutoConfig
 
-    config: Any = AutoConfig.from_pretrained(path)
+    config: Any = AutoConfig.from_pretrained(path, trust_remote_code=False)
     return getattr(config.get_text_config(), "max_position_embeddings", None) or _LONGEST_ON_CPU
 
 
@@ -86,6 +87,7 @@ def _rank(adapter: str) -> int:
     file = Path(adapter) / "adapter_config.json"
     if not file.is_file():
         raise InputError(f"adapter {adapter}: holds no adapter_config.json; expected a folder that peft wrote")
+    without_pickles(intact(Path(adapter)))
     rank = json.loads(file.read_text("utf-8"))["r"]
     return next((size for size in (8, 16, 32, 64, 128, 256, 320, 512) if size >= rank), rank)
 

@@ -39,6 +39,8 @@ def read_json(path: Path, form: type[Form]) -> Form:
         raise InputError(f"{path}: the key {error.args[0]!r} stands twice in one mapping; keep one") from None
     except RecursionError:
         raise InputError(f"{path}: nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise InputError(f"{path}: not JSON that can be read ({error})") from None
     try:
         return TypeAdapter(form).validate_python(data)
     except ValidationError as error:

@@ -10,6 +10,9 @@ from cai.selection import Row, answer_of
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 
+_BESIDE = {"critique": None, "attempts": (), "earlier": (), "instruction": ""}
+"""What is left out of a record beside its conversation."""
+
 _SET: set[str] = set()
 """pydantic's note of the fields that were given, one for all outlines: it is as large as all else in them."""
 
@@ -30,7 +33,7 @@ def _outline(record: AnyRow, prompts: dict[str, Prompt]) -> AnyRow:
         prompt = prompts[record.prompt.id] = Prompt.model_construct(_fields_set=_SET, **fields)
     answer = _WRITTEN if answer_of(record) else _EMPTY
     cut = {name: answer if isinstance(value, Completion) else value for name, value in record.__dict__.items()}
-    cut |= {"prompt": prompt} | ({"critique": None, "attempts": ()} if "critique" in cut else {})
+    cut |= {"prompt": prompt} | {name: empty for name, empty in _BESIDE.items() if name in cut}
     return type(record).model_construct(_fields_set=_SET, **cut)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cai.records import Answer, Comparison, Completion, Distilled, Message, Prompt, Reading, Revision
+from cai.records import Answer, Comparison, Completion, Distilled, Ghost, Message, Prompt, Reading, Revision
 from cai.selection import Row, answer_of
 
-_STAGES = {Revision: "revise", Answer: "respond", Distilled: "distill"}
+_STAGES = {Revision: "revise", Answer: "respond", Distilled: "distill", Ghost: "ghost"}
 
 
 def learned(record: Row, copies: int) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def learned(record: Row, copies: int) -> dict[str, Any]:
         "messages": [*_messages(record.prompt.messages), *_answer(answer_of(record))],
         **_prompt(record.prompt),
         "stage": _STAGES[type(record)],
-        "sample": 0 if isinstance(record, Distilled) else record.sample,
+        "sample": 0 if isinstance(record, Distilled | Ghost) else record.sample,
         "round": chain.round if chain else None,
         "principles": list(chain.principles) if chain else [],
         "critique": chain.critique.text if chain and chain.critique else None,

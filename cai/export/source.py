@@ -12,7 +12,7 @@ from cai.errors import InputError
 from cai.export import rows
 from cai.export.outline import outlines
 from cai.export.tables import CHAINS, PREFERENCES, PROMPTS, SL, Table
-from cai.records import Answer, Comparison, Distilled, Measurement, Record, Revision
+from cai.records import Answer, Comparison, Distilled, Ghost, Measurement, Record, Revision
 from cai.selection import Row, select
 from cai.store import RunFolder, StepFolder
 
@@ -64,7 +64,8 @@ class Source:
 
     def _learned(self) -> Rows:
         revisions = outlines(filter(_is_revised, self.records("revise", Revision)))
-        answers, distilled = outlines(self.records("respond", Answer)), outlines(self.records("distill", Distilled))
+        answers = [*outlines(self.records("respond", Answer)), *outlines(self.records("ghost", Ghost))]
+        distilled = outlines(self.records("distill", Distilled))
         chosen = select(revisions, answers, distilled, self.recipe.select, self.recipe.seed)
         copies = Counter((type(row), row.id) for row in chosen.rows)
         return (rows.learned(row, copies[type(row), row.id]) for row in self._written() if _is_revised(row))
@@ -74,6 +75,7 @@ class Source:
         yield from self.records("revise", Revision)
         yield from self.records("respond", Answer)
         yield from self.records("distill", Distilled)
+        yield from self.records("ghost", Ghost)
 
     def _audited(self) -> Rows:
         return (rows.audited(one) for stage in CHAINS.needs for one in self.records(stage, Revision))

@@ -59,11 +59,11 @@ SL = Table(
     "What SL-CAI can learn from: the revisions of every round, the answers to helpful prompts, and answers under a "
     "safety preamble where the recipe asks for them.",
     {"train": "all rows; `used` says which of them SL-CAI learns from"},
-    ("respond", "revise", "distill"),
+    ("respond", "revise", "distill", "ghost"),
     (
         Column("messages", "messages", "The conversation with the answer as its last turn."),
         *_PROMPT,
-        Column("stage", "text", "`revise`, `respond` or `distill`: what wrote the answer."),
+        Column("stage", "text", "`revise`, `respond`, `distill` or `ghost`: what wrote the answer."),
         Column("sample", "integer", "Which of several chains or answers of one prompt, from 0."),
         Column("round", "integer", "Round of the chain, from 1; null for answers that no chain made."),
         Column("principles", "texts", "Ids of the principles that the revision follows."),

@@ -25,7 +25,7 @@ class Written:
         choices = tuple(label.strip() for label in LABELS) if self.config.structured else ()
         reply = await self.feedback.reply("verdict", self.config, seed, choices, **asked.seated(first))
         reading = Reading(first=first, principle=asked.principle.id, reply=reply)
-        label = _formed(reply.text) or written_label(reply.text)
+        label = label_of(reply.text)
         if label is None and declines(reply.text):
             return [unread(reading, "the judge declines to compare", "refused")]
         return [seated(reading, None if label is None else float(label == LABELS[0]), "the reply holds no verdict")]
@@ -34,6 +34,11 @@ class Written:
         """The question."""
         assert reading.first
         return [Shown("question", self.feedback.templates.render("verdict", **asked.seated(reading.first)))]
+
+
+def label_of(text: str) -> str | None:
+    """The label that a reply holds, as an object or in words; None where it holds none."""
+    return _formed(text) or written_label(text)
 
 
 def _formed(text: str) -> str | None:

@@ -37,6 +37,8 @@ class Compare:
                 verdict=verdict,
                 source=pair.source,
                 asked=pair.asked,
+                ranked=dict(pair.ranked),
+                between=dict(pair.between),
             )
 
     async def _judged(self, prompt: Prompt, pair: Pair) -> tuple[tuple[Principle, ...], Verdict]:

@@ -29,7 +29,11 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Yields one Measurement a prompt for one model. `base` and `sl` are None where they are that model's own past."""
+    """Yields one Measurement a prompt for one model. `base` and `sl` are None where they are that model's own past.
+
+    `scored`: what the preference model is shown a prompt by, where that isn't what the model itself is. A `guest` comes
+    from elsewhere, so its distance from the base model says nothing.
+    """
 
     model: str
     policy: Speaker
@@ -38,6 +42,8 @@ class Evaluate:
     preference: Scorer
     config: EvaluateConfig
     seed: int
+    scored: Templates | None = None
+    guest: bool = False
 
     async def __call__(self, prompt: Prompt, done: Sequence[Measurement]) -> AsyncIterator[Measurement]:
         """The measurement, unless it is stored."""
@@ -45,14 +51,14 @@ class Evaluate:
             return
         seed = seed_of(self.seed, "evaluate", prompt.id)
         response = await self.policy.reply("respond", self.config, seed, messages=prompt.messages)
-        text = response.text
+        text, templates = response.text, self.scored or self.policy.templates
         yield Measurement(
             id=f"{self.model}/{prompt.id}",
             model=self.model,
             prompt=prompt,
             response=response,
-            reward=await self.preference.score(self.policy.templates.render("respond", messages=prompt.messages), text),
-            kl_base=await self._log_ratio(prompt, text, self.base) or 0.0,
+            reward=await self.preference.score(templates.render("respond", messages=prompt.messages), text),
+            kl_base=None if self.guest else await self._log_ratio(prompt, text, self.base) or 0.0,
             kl_sl=await self._log_ratio(prompt, text, self.sl),
             refusal=refuses(text),
             evasive=evasive(text),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal, Protocol
 
@@ -25,7 +25,10 @@ from cai.sampling import Sampling
 
 @dataclass(frozen=True)
 class Pair:
-    """Two answers to be judged. `principles`: by which; none: drawn. `asked`: those that were sampled just for it."""
+    """Two answers to be judged. `principles`: by which; none: drawn. `asked`: those that were sampled just for it.
+
+    `ranked` and `between`: the judge's number of every sample, and the samples between the best and the worst.
+    """
 
     id: str
     a: Completion
@@ -33,6 +36,8 @@ class Pair:
     source: str
     principles: tuple[Principle, ...] = ()
     asked: tuple[Seating, ...] = ("a", "b")
+    ranked: Mapping[int, float] = field(default_factory=dict)
+    between: Mapping[int, Completion] = field(default_factory=dict)
 
 
 class Answers(Protocol):
@@ -59,15 +64,14 @@ class Samples:
         have = {one.id for one in done}
         if wanted is not None and all(_id(prompt, *pair) in have for pair in wanted):
             return []
-        if wanted is None and done:
-            return []
+        if wanted is None:
+            return [] if done else [await self._extremes(prompt)]
         known = {number: answer for one in done for number, answer in _numbered(one)}
-        numbers = range(self.config.samples) if wanted is None else sorted({n for pair in wanted for n in pair})
+        numbers = sorted({n for pair in wanted for n in pair})
         drawn = await asyncio.gather(*(self._sample(prompt, n, known) for n in numbers))
         answers = dict(zip(numbers, drawn, strict=True))
-        chosen, told = wanted or [await self._extremes(prompt, answers)], set(known)
-        found = []
-        for i, j in chosen:
+        found, told = [], set(known)
+        for i, j in wanted:
             seats: dict[Seating, int] = {"a": i, "b": j}
             asked: tuple[Seating, ...] = tuple(seat for seat, n in seats.items() if n not in told)
             told |= {i, j}
@@ -89,11 +93,15 @@ class Samples:
         seed = seed_of(self.seed, "pair", prompt.id, str(number))
         return await self.policy.reply("respond", self.sampling, seed, messages=prompt.messages)
 
-    async def _extremes(self, prompt: Prompt, answers: Mapping[int, Completion]) -> tuple[int, int]:
+    async def _extremes(self, prompt: Prompt) -> Pair:
         """The best answer and the worst one by the judge's numbers; of equal ones the first."""
-        values = await asyncio.gather(*(self.judge.value(prompt.id, prompt, one.text) for one in answers.values()))
-        ranked = sorted(zip(values, answers, strict=True), key=lambda pair: (-pair[0], pair[1]))
-        return ranked[0][1], ranked[-1][1]
+        answers = await asyncio.gather(*(self._sample(prompt, n, {}) for n in range(self.config.samples)))
+        values = await asyncio.gather(*(self.judge.value(prompt.id, prompt, one.text) for one in answers))
+        best, *middle, worst = sorted(range(len(answers)), key=lambda n: (-values[n], n))
+        between = {n: answers[n] for n in sorted(middle)}
+        ranked = dict(enumerate(values))
+        name = _id(prompt, best, worst)
+        return Pair(name, answers[best], answers[worst], "samples", ranked=ranked, between=between)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cai.contestants import in_order
 from cai.errors import MissingExtra
-from cai.records import Comparison, RoundScore, Seating
-from cai.stages.report_effects import KINDS, MODELS, TableRow, finite_mean
+from cai.records import KINDS, Comparison, RoundScore, Seating
+from cai.stages.report_effects import TableRow, finite_mean
 from cai.stats import Estimate, rate
 from cai.verdicts import by_principle
 
@@ -23,26 +24,26 @@ if TYPE_CHECKING:
 BLUE, VERMILION = "#0072b2", "#d55e00"
 """Two colours of Okabe and Ito's set, told apart by colour-blind readers."""
 
-_INK = "#0a0b0c"
-_PAGE_COLOURS = {_INK: "currentColor", BLUE: "var(--blue)", VERMILION: "var(--vermilion)"}
+INK = "#0a0b0c"
+_PAGE_COLOURS = {INK: "currentColor", BLUE: "var(--blue)", VERMILION: "var(--vermilion)"}
 """What stands in the page for each colour drawn, so that a dark page has light figures."""
 _STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.formatter.useoffset": False,
-    "grid.color": _INK,
+    "grid.color": INK,
     "grid.alpha": 0.14,
     "grid.linewidth": 0.6,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
     "lines.markersize": 5.5,
@@ -89,14 +90,14 @@ def by_rounds(title: str, lines: Mapping[str, Sequence[RoundScore]], own: str, c
             if name != own:
                 strength = 0.35 + 0.65 * (others.index(name) + 1) / len(others)
                 look = (VERMILION, f"{_MARKERS[others.index(name) % len(_MARKERS)]}-", strength)
-            _dots(axes, [round_ + shift for round_ in found], list(found.values()), *look, name=name)
+            dots(axes, [round_ + shift for round_ in found], list(found.values()), *look, name=name)
         axes.set_xticks(rounds)
         axes.set_xlabel("Revision round (0: the first answer)")
         axes.set_ylabel("Score (log-odds, nats)")
         if len(points) > 1:
-            _legend(axes, min(3, len(points)))
+            legend(axes, min(3, len(points)))
 
-    return Plot(title, caption, _svg(title, paint))
+    return Plot(title, caption, svg(title, paint))
 
 
 def by_model(rows: Sequence[TableRow]) -> Plot:
@@ -104,24 +105,24 @@ def by_model(rows: Sequence[TableRow]) -> Plot:
     title = "Preference-model score by model"
     if not any(row.score for row in rows):
         return Plot(title, "No model was measured, so there is nothing to draw.")
-    models = [model for model in MODELS if any(row.model == model for row in rows)]
+    models = in_order(row.model for row in rows)
     kinds = [kind for kind in KINDS if any(row.kind == kind for row in rows)]
 
     def paint(axes: Axes) -> None:
         for kind, colour, marker, shift in zip(KINDS, (BLUE, VERMILION), ("o", "s"), (-0.07, 0.07), strict=True):
             chosen = {models.index(row.model) + shift: row.score for row in rows if row.kind == kind and row.score}
-            _dots(axes, list(chosen), list(chosen.values()), colour, marker, name=f"{kind} prompts" if chosen else "")
+            dots(axes, list(chosen), list(chosen.values()), colour, marker, name=f"{kind} prompts" if chosen else "")
         axes.set_xticks(range(len(models)), models)
         axes.set_xlim(-0.5, len(models) - 0.5)
         axes.set_ylabel("Score (log-odds, nats)")
-        _legend(axes, len(kinds))
+        legend(axes, len(kinds))
 
     counts = " and ".join(f"{_counts([row.n for row in rows if row.kind == kind])} {kind}" for kind in kinds)
     caption = (
         f"Mean over held-out prompts; n = {counts} prompts. Bars: 95 % bootstrap interval of each mean. The models "
         "answer the same prompts, so bars that overlap don't settle a difference: the paired statements above do."
     )
-    return Plot(title, caption, _svg(title, paint))
+    return Plot(title, caption, svg(title, paint))
 
 
 def curve(title: str, rows: Sequence[Mapping[str, float]], key: str, label: str, note: str = "") -> Plot:
@@ -142,7 +143,7 @@ def curve(title: str, rows: Sequence[Mapping[str, float]], key: str, label: str,
         axes.set_ylabel(label)
         _count_on(axes.xaxis)
 
-    return Plot(title, _curve_caption(len(points), len(logged) - len(points), bool(smoothed), note), _svg(title, paint))
+    return Plot(title, _curve_caption(len(points), len(logged) - len(points), bool(smoothed), note), svg(title, paint))
 
 
 def seats(comparisons: Sequence[Comparison]) -> Plot:
@@ -178,9 +179,9 @@ def calibration(model: str, bins: Sequence[Mapping[str, float]]) -> Plot:
     title = f"{model}: calibration"
 
     def paint(axes: Axes) -> None:
-        axes.plot([0.5, 1], [0.5, 1], color=_INK, linestyle="--", linewidth=1)
+        axes.plot([0.5, 1], [0.5, 1], color=INK, linestyle="--", linewidth=1)
         shares = [rate(found["labelled"] * found["n"], int(found["n"])) for found in bins]
-        _dots(axes, [found["predicted"] for found in bins], shares, BLUE, "o")
+        dots(axes, [found["predicted"] for found in bins], shares, BLUE, "o")
         axes.set_xlim(0.48, 1.02)
         axes.set_xlabel("P(better), as the model says of the answer it prefers")
         axes.set_ylabel("Share that is better")
@@ -191,7 +192,7 @@ def calibration(model: str, bins: Sequence[Mapping[str, float]]) -> Plot:
         "were independent. On the dashed line a probability says what happens; below it the model is too sure of "
         "itself. Bai et al. 2022a, section 3.3."
     )
-    return Plot(title, caption, _svg(title, paint))
+    return Plot(title, caption, svg(title, paint))
 
 
 def _by_round(scores: Sequence[RoundScore], resamples: int) -> dict[int, Estimate]:
@@ -212,18 +213,18 @@ def _histogram(
         bins = [edge / 20 for edge in range(21)]
         colours = (BLUE, VERMILION)[: len(groups)]
         axes.hist(list(groups), bins=bins, stacked=True, color=colours, label=list(names), rwidth=0.9)
-        axes.axvline(0.5, color=_INK, linestyle="--", linewidth=1)
+        axes.axvline(0.5, color=INK, linestyle="--", linewidth=1)
         axes.set_xlim(0, 1)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         _count_on(axes.yaxis)
         if any(names):
-            _legend(axes, len(names))
+            legend(axes, len(names))
 
-    return Plot(title, caption, _svg(title, paint))
+    return Plot(title, caption, svg(title, paint))
 
 
-def _dots(
+def dots(
     axes: Axes,
     xs: Sequence[float],
     estimates: Sequence[Estimate],
@@ -246,7 +247,8 @@ def _count_on(axis: Axis) -> None:
     axis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True))
 
 
-def _legend(axes: Axes, columns: int) -> None:
+def legend(axes: Axes, columns: int) -> None:
+    """Above the axes."""
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, handletextpad=0.5)
 
 
@@ -269,7 +271,7 @@ def _moving_average(values: Sequence[float]) -> list[float]:
     return [sum(window) / len(window) for window in windows]
 
 
-def _svg(title: str, paint: Callable[[Axes], None]) -> str:
+def svg(title: str, paint: Callable[[Axes], None]) -> str:
     """Draws on one pair of axes. Raises MissingExtra where matplotlib is not installed."""
     try:
         import matplotlib

@@ -17,18 +17,22 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from cai.config import Recipe
+from cai.config import TRAINING, Recipe
 from cai.constitution import Constitution, Wording
+from cai.evaluation import Evaluation
 from cai.hygiene import FLAGS, answer_flags
-from cai.records import Comparison, Distilled, Measurement, Revision, RoundScore
+from cai.records import Comparison, Distilled, Measurement, PanelAnswer, Revision, RoundScore
 from cai.rl_config import BestOfNConfig, GrpoConfig, RlConfig
 from cai.stages import plots
 from cai.stages.ablate import drawable
 from cai.stages.report_caveats import Fact, caveats, judge_facts, parameters_text
+from cai.stages.report_course import course, dpo_rounds
 from cai.stages.report_distill import distill_examples, distill_facts
 from cai.stages.report_effects import HEADINGS, TableRow, percent, sentences, table
+from cai.stages.report_evaluation import evaluated
 from cai.stages.report_excerpts import Transcript, chains, examples, principle_use, spread, visible
 from cai.stages.report_flags import STEPS, chain_facts, flag_table
+from cai.stages.report_panel import panel_facts, panel_plots, panel_transcripts
 from cai.stages.report_preference import curves, held_out_rows, left_out
 from cai.stages.report_rounds import Contrast, carried, contrasts, draw, said
 from cai.stages.report_verdicts import PAIRED, drawn_for, readings, worded
@@ -70,7 +74,8 @@ class Findings:
     `revisions` and `round_scores` hold all rounds of the run's own chains, `ablated` and `ablated_scores` those of the
     chains of stage `ablate`; `curves` the logged rows of each stage that trains, `dropped` what was left out and why.
     `preflight` is what DONE of `compare` says of the judge, `preference_models` what DONE of each stage that trains one
-    says of it; `date` is the run's; none: today.
+    says of it; `panel` holds the answers by which `rl` was watched, `panel_told` what its DONE says of them;
+    `dpo_rounds` what DONE of `dpo` says of each of its rounds; `date` is the run's; none: today.
     """
 
     recipe: Recipe
@@ -89,6 +94,10 @@ class Findings:
     distilled: Sequence[Distilled] = ()
     preflight: Mapping[str, Any] | None = None
     preference_models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    panel: Sequence[PanelAnswer] = ()
+    panel_told: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
+    dpo_rounds: Sequence[Mapping[str, Any]] = ()
     date: datetime.date | None = None
 
 
@@ -130,18 +139,22 @@ def _view(findings: Findings) -> dict[str, Any]:
         "headings": HEADINGS,
         "sentences": summary_sentences(findings),
         "caveats": caveats(findings.recipe, findings.judge_model, findings.judge_parameters),
-        "facts": judge_facts(findings.comparisons, findings.preflight),
+        "facts": judge_facts(findings.comparisons, findings.preflight) if findings.recipe.runs("compare") else [],
         "plots": _plots(findings, rows, changed, resamples),
         "preferred": held_out_rows(findings.preference_models),
         "unlearned": left_out(findings.preference_models),
         "ablated": [sentence for contrast in changed for sentence in said(contrast, resamples)],
         "distilled": distill_facts(findings.distilled, findings.recipe.select, resamples),
         "answers": distill_examples(findings.distilled),
+        "panel": panel_facts(findings.curves.get("rl", ()), findings.panel_told),
+        "through": panel_transcripts(findings.panel),
+        "dpo_rounds": dpo_rounds(findings.dpo_rounds, findings.curves.get("dpo", ())),
         "uses": principle_use(findings.constitution, transcripts, findings.comparisons, resamples),
         "chains": len(transcripts),
         "transcripts": spread(transcripts, findings.recipe.report.transcripts),
         "comparisons": examples(findings.comparisons),
         "principles": {principle.id: principle for principle in findings.constitution.principles},
+        "evaluated": evaluated(findings.evaluation, findings.recipe),
         "counts": _counts(findings, transcripts),
         "flags": FLAGS,
         "flagged": flag_table(findings.revisions),
@@ -168,31 +181,34 @@ def _plots(
 ) -> dict[str, list[plots.Plot]]:
     rounds = findings.recipe.revise.rounds
     asked = [plots.labels] if findings.recipe.compare.certain else [plots.seats, plots.labels]
+    judged, revised = (findings.recipe.runs(stage) for stage in ("compare", "revise"))
+    by_round = carried(findings.revisions, findings.round_scores, rounds)
     return {
-        "judge": [figure(findings.comparisons) for figure in asked],
-        "rounds": [plots.by_round(carried(findings.revisions, findings.round_scores, rounds), resamples)],
+        "judge": [figure(findings.comparisons) for figure in asked] if judged else [],
+        "rounds": [plots.by_round(by_round, resamples)] if revised else [],
         "ablated": [draw(contrast, resamples) for contrast in changed],
         "preference": [plots.calibration(name, bins) for name, bins in curves(findings.preference_models).items()],
-        "training": _curves(findings),
-        "models": [plots.by_model(rows)],
+        "training": [*_curves(findings), *panel_plots(findings.curves.get("rl", ()))],
+        "models": [plots.by_model(rows), *course(findings.measurements, findings.panel, findings.recipe)],
     }
 
 
 def _curves(findings: Findings) -> list[plots.Plot]:
-    stages = ("sft", "preference_model", "helpfulness_model", "dpo", "rl")
-    sft, preference, helpfulness, dpo, rl = (findings.curves.get(stage, ()) for stage in stages)
+    sft, preference, helpfulness, dpo, sampled, rl = (findings.curves.get(stage, ()) for stage in TRAINING)
+    right = f"Right means as {'the judge' if findings.recipe.runs('compare') else 'people'} said."
     drawn = [
-        plots.curve("SFT: loss", sft, "loss", "Loss (nats/token)"),
         plots.curve("Preference model: loss", preference, "loss", "Loss (nats/prompt)"),
-        plots.curve(
-            "Preference model: accuracy", preference, "accuracy", "Share of pairs", "Right means as the judge said."
-        ),
-        plots.curve("RL: reward", rl, "reward", "Score (log-odds, nats)", "Up is what RL is told to do."),
-        *_kl(findings.recipe.rl, rl),
+        plots.curve("Preference model: accuracy", preference, "accuracy", "Share of pairs", right),
     ]
+    if findings.recipe.runs("sft"):
+        drawn.insert(0, plots.curve("SFT: loss", sft, "loss", "Loss (nats/token)"))
+    if findings.recipe.runs("rl"):
+        drawn.append(plots.curve("RL: reward", rl, "reward", "Score (log-odds, nats)", "Up is what RL is told to do."))
+        drawn += _kl(findings.recipe.rl, rl)
     optional = [
         ("Helpfulness model: loss", helpfulness, "loss", "Loss (nats/prompt)"),
         ("Helpfulness model: accuracy", helpfulness, "accuracy", "Share of pairs", "Right means as people said."),
+        ("Rejection sampling: reward of the best", sampled, "reward_best", "Score (log-odds, nats)"),
         ("DPO: loss", dpo, "loss", "Loss (nats/comparison)"),
         ("DPO: accuracy", dpo, "rewards/accuracies", "Share of pairs"),
         ("RL: entropy", rl, "entropy", "Entropy (nats/token)"),

@@ -8,8 +8,7 @@ from typing import Any
 
 from cai.config import Recipe
 from cai.records import Comparison
-from cai.stages.report_effects import percent
-from cai.stats import rate
+from cai.stats import percent, rate
 from cai.verdicts import JudgeAudit, audit
 
 SMALL_JUDGE = 1_000_000_000
@@ -38,7 +37,8 @@ class Caveat:
 def caveats(recipe: Recipe, judge_model: str, judge_parameters: int | None) -> list[Caveat]:
     """The gravest first."""
     labels = _BY_CONSTRUCTION if recipe.compare.certain else _judge(judge_model, judge_parameters)
-    return [*_made_up(recipe), labels, _SCORE, _RULES, _kl(recipe), _ONE_RUN]
+    judged = [labels] if recipe.runs("compare") else []
+    return [*_made_up(recipe), *judged, _score(recipe), _RULES, _kl(recipe), _ONE_RUN]
 
 
 def judge_facts(comparisons: Sequence[Comparison], preflight: Mapping[str, Any] | None = None) -> list[Fact]:
@@ -141,6 +141,20 @@ def _kl(recipe: Recipe) -> Caveat:
     return Caveat("KL is estimated from one sampled answer a prompt.", reason)
 
 
+def _score(recipe: Recipe) -> Caveat:
+    """Whose score it is, and whom that model learned from."""
+    climbed = recipe.runs("rl") and any(getattr(one, "models", ()) and one.weight > 0 for one in recipe.rl.rewards)
+    scorer = "the very model that RL maximised" if climbed else "this run's own preference model"
+    teachers = {"this run's judge": recipe.runs("compare"), "people's choices": bool(recipe.preference_model.human)}
+    learned = " and ".join(name for name, taught in teachers.items() if taught)
+    rise = "A rise shows that training did what it was told. " if climbed else ""
+    reason = (
+        f"The score is given by {scorer}, and that model learned from {learned}. {rise}Only people, or a judge that "
+        "took no part in training, could show that the answers do less harm."
+    )
+    return Caveat("A higher preference-model score is not evidence of harmlessness.", reason)
+
+
 _NO_SEAT = Fact("Position bias", "none", "the judge was shown each answer by itself, so there was no seat to prefer")
 _BY_CONSTRUCTION = Caveat(
     "No judge gave the labels.",
@@ -152,12 +166,6 @@ _MADE_UP = Caveat(
     "No model took part.",
     "The scripted engine made up every reply and every probability. The numbers here mean nothing.",
     grave=True,
-)
-_SCORE = Caveat(
-    "A higher preference-model score is not evidence of harmlessness.",
-    "The score is given by the very model that RL maximised, and that model learned from this run's judge. A rise "
-    "shows that training did what it was told. Only people, or a judge that took no part in training, could show that "
-    "the answers do less harm.",
 )
 _RULES = Caveat(
     "Refusals and evasiveness are found by keyword rules.",

@@ -7,17 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from cai.records import Kind, Measurement
-from cai.stats import Estimate, mean, rate, to_text
-
-MODELS = ("base", "SL-CAI", "DPO", "RL-CAI")
-"""The models of a run in the order in which they are made, the last two from SL-CAI; few runs have DPO's."""
-KINDS: tuple[Kind, ...] = ("harmful", "helpful")
-
-FEWEST_PROMPTS = 10
-"""Below this many prompts a bootstrap interval of the mean is too narrow to be believed."""
-FEWEST_MOVED = 6
-"""Fewer changes than this, though all one way, happen by chance more than 5 % of the time (sign test: 2 x 0.5^5)."""
+from cai.contestants import FEWEST_MOVED, FEWEST_PROMPTS, Change, in_order
+from cai.records import KINDS, Kind, Measurement
+from cai.stats import Estimate, mean, percent, rate, to_text
 
 HEADINGS = (
     "Model",
@@ -36,7 +28,7 @@ HEADINGS = (
 class TableRow:
     """One model on one kind of prompt; intervals at 95 %.
 
-    `kl_base` is None for the base model and `kl_sl` for all but DPO and RL-CAI: a model is at no distance from itself.
+    `kl_base` is None for the base model and `kl_sl` also for SL-CAI: a model is at no distance from itself.
     A mean is over the finite values, and None where there is none.
     """
 
@@ -77,18 +69,10 @@ METRICS = (
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Change):
     """One metric of two models on the prompts that both answered: `estimate` is of later minus earlier."""
 
     metric: Metric
-    estimate: Estimate
-    moved: int
-
-    @property
-    def shown(self) -> bool:
-        """Whether the data show a difference: zero is excluded, on enough prompts of which enough moved."""
-        excluded = self.estimate.low > 0 or self.estimate.high < 0
-        return excluded and self.estimate.n >= FEWEST_PROMPTS and self.moved >= FEWEST_MOVED
 
 
 def table(measurements: Sequence[Measurement], resamples: int) -> list[TableRow]:
@@ -97,7 +81,7 @@ def table(measurements: Sequence[Measurement], resamples: int) -> list[TableRow]
     cells: dict[tuple[Kind, str], list[Measurement]] = {
         (kind, model): [item for item in ordered if item.model == model and item.prompt.kind == kind]
         for kind in KINDS
-        for model in MODELS
+        for model in in_order(item.model for item in ordered)
     }
     return [_row(model, kind, items, resamples) for (kind, model), items in cells.items() if items]
 
@@ -108,18 +92,14 @@ def finite_mean(values: Sequence[float], resamples: int) -> Estimate | None:
     return mean(finite, resamples=resamples) if finite else None
 
 
-def percent(share: Estimate) -> Estimate:
-    """The same share in percent."""
-    return Estimate(100 * share.value, 100 * share.low, 100 * share.high, share.n)
-
-
 def sentences(measurements: Sequence[Measurement], resamples: int) -> list[str]:
     """What the numbers do and do not show, in words; never more than the intervals allow."""
     kinds = [(kind, _by_model(measurements, kind)) for kind in KINDS]
+    order = in_order(item.model for item in measurements)
     pairs = [
         (later, earlier, kind, differences(answers[later], answers[earlier], resamples))
         for kind, answers in kinds
-        for earlier, later in sorted(combinations(answers, 2), key=lambda pair: MODELS.index(pair[1]))
+        for earlier, later in sorted(combinations(answers, 2), key=lambda pair: order.index(pair[1]))
     ]
     told = [statement(*pair) for pair in pairs if pair[-1]]
     if not told:
@@ -140,20 +120,20 @@ def differences(later: dict[str, Measurement], earlier: dict[str, Measurement], 
 
 def _difference(metric: Metric, pairs: Sequence[tuple[Measurement, Measurement]], resamples: int) -> Difference:
     changes = [metric.of(later) - metric.of(earlier) for later, earlier in pairs]
-    return Difference(metric, mean(changes, resamples=resamples), sum(change != 0 for change in changes))
+    return Difference(mean(changes, resamples=resamples), sum(change != 0 for change in changes), metric)
 
 
 def _row(model: str, kind: Kind, items: Sequence[Measurement], resamples: int) -> TableRow:
     def average(values: Sequence[float]) -> Estimate | None:
         return finite_mean(values, resamples)
 
-    from_sl = [item.kl_sl for item in items if item.kl_sl is not None and model in ("DPO", "RL-CAI")]
+    from_sl = [item.kl_sl for item in items if item.kl_sl is not None and model not in ("base", "SL-CAI")]
     return TableRow(
         model=model,
         kind=kind,
         n=len(items),
         score=average([item.reward for item in items]),
-        kl_base=None if model == "base" else average([item.kl_base for item in items]),
+        kl_base=None if model == "base" else average([item.kl_base for item in items if item.kl_base is not None]),
         kl_sl=average(from_sl),
         refusal=rate(sum(item.refusal for item in items), len(items)),
         evasive=rate(sum(item.evasive for item in items), len(items)),
@@ -164,7 +144,7 @@ def _row(model: str, kind: Kind, items: Sequence[Measurement], resamples: int) -
 def _by_model(measurements: Sequence[Measurement], kind: Kind) -> dict[str, dict[str, Measurement]]:
     """Model -> prompt id -> measurement, for the models present; answers with no finite score can't be compared."""
     chosen = [item for item in measurements if item.prompt.kind == kind and math.isfinite(item.reward)]
-    present = [model for model in MODELS if any(item.model == model for item in chosen)]
+    present = in_order(item.model for item in chosen)
     return {model: {item.prompt.id: item for item in chosen if item.model == model} for model in present}
 
 
@@ -174,8 +154,8 @@ def statement(later: str, earlier: str, kind: str, found: Sequence[Difference]) 
     start = f"{later} against {earlier}, {n} {kind} prompt{'s' if n != 1 else ''}"
     if n < FEWEST_PROMPTS:
         return f"{start}: too few to say anything; {FEWEST_PROMPTS} are needed."
-    shown = [_shown(difference) for difference in found if difference.shown]
-    open_ = [f"the {item.metric.name} ({_interval(item)})" for item in found if not item.shown]
+    shown = [_shown(difference) for difference in found if difference.told]
+    open_ = [f"the {item.metric.name} ({_interval(item)})" for item in found if not item.told]
     parts = [_listed(shown)] if shown else []
     parts += [f"no difference is shown in {_listed(open_, 'or')}"] if open_ else []
     return f"{start}: {'; '.join(parts)}.".replace("(", "(95 % interval ", 1)
@@ -196,7 +176,7 @@ def _digits(difference: Difference) -> int:
     """Enough that a bound that is not zero is not printed as zero, where the difference is said to be shown."""
     digits = difference.metric.digits
     bounds = (difference.estimate.low, difference.estimate.high)
-    while difference.shown and digits < 6 and any(round(bound, digits) == 0 for bound in bounds):
+    while difference.told and digits < 6 and any(round(bound, digits) == 0 for bound in bounds):
         digits += 1
     return digits
 

@@ -10,9 +10,8 @@ from cai.config import ReviseConfig
 from cai.hygiene import FLAGS, Flag
 from cai.records import Revision
 from cai.stages.report_caveats import Fact
-from cai.stages.report_effects import percent
 from cai.stages.revise import STOPPED
-from cai.stats import Estimate, rate
+from cai.stats import Estimate, percent, rate
 
 STEPS = ("First answers", "Critiques", "Revisions")
 

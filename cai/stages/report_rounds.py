@@ -130,7 +130,7 @@ def _said(
 ) -> str:
     ours, theirs = _by_prompt(own), _by_prompt(found)
     estimate = paired_difference(list(ours.values()), list(theirs.values()), resamples=resamples)
-    difference = Difference(SCORE, estimate, sum(ours[prompt] != theirs[prompt] for prompt in ours))
+    difference = Difference(estimate, sum(ours[prompt] != theirs[prompt] for prompt in ours), SCORE)
     last = max(map(len, own.values())) - 1
     if name == "direct":
         return statement(f"Critiqued revisions of round {last}", "direct ones", "harmful", [difference])

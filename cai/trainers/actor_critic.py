@@ -107,7 +107,9 @@ def _before_head(policy: Any) -> Iterator[list[Tensor]]:
 
 
 def _causal(start: str, **options: Any) -> Any:
-    return AutoModelForCausalLM.from_pretrained(resolve(start), **{"dtype": torch.float32, **options})
+    return AutoModelForCausalLM.from_pretrained(
+        resolve(start), trust_remote_code=False, **{"dtype": torch.float32, "use_safetensors": True, **options}
+    )
 
 
 def _policy(start: str, config: PpoConfig) -> Any:

@@ -26,6 +26,7 @@ from cai.rl_config import BestOfNConfig
 from cai.store import write_json
 from cai.trainers.common import Watch, leave_model
 from cai.trainers.mixing import Task, in_turn
+from cai.trainers.panel import Panel
 from cai.trainers.reward import Reward
 from cai.trainers.rewards import means
 from cai.trainers.rollout import write
@@ -59,18 +60,23 @@ def train_best_of_n(
     config: BestOfNConfig,
     seed: int,
     watch: Watch,
+    panel: Panel | None = None,
 ) -> dict[str, Any]:
     """Finetunes `start` on the best of its own answers, and leaves the last model in `folder`/model.
 
-    `tasks` are taken in order, `prompts_per_step` a round. What each round kept stays in `folder`/rounds. Logged every
-    round: mean reward of all answers and of the best ones, each part, how far picking the best goes (`kl_bound`), and
-    the finetuning's loss. A round that is done is not done again. Returns rounds, tokens, the last round's figures and
-    how many prompts had no answer to learn. Raises InputError where no prompt has one, Interrupted after Ctrl-C.
+    `tasks` are taken in order, `prompts_per_step` a round. `panel` is looked at after each round, and may end the
+    training early. What each round kept stays in `folder`/rounds. Logged every round: mean reward of all answers and of
+    the best ones, each part, how far picking the best goes (`kl_bound`), and the finetuning's loss. A round that is
+    done is not done again. Returns rounds, tokens, the last round's figures, how many prompts had no answer to learn,
+    and what became of the panel. Raises InputError where no prompt has one, Interrupted after Ctrl-C.
     """
     by_key = {_key(task): task for task in tasks}
     kept: dict[str, Best] = {}
     row: dict[str, float] = {}
-    tokens = 0
+    tokens, models = 0, {0: start}
+    if panel:
+        panel.resume(config.steps)  # a look is stored once its round is done, and a round is not done again
+        _look(panel, 0, start)
     for number in range(1, config.steps + 1):
         place, asked = folder / "rounds" / str(number), _asked(tasks, number, config)
         sampled = _once(place / "best.json", partial(_sampled, asked, start, reward, config, seed, number))
@@ -79,14 +85,19 @@ def train_best_of_n(
             raise InputError("rl: every answer of the model is empty, so there is none to learn from")
         rows = [(by_key[one.key].prompt, one.answer) for one in kept.values()]
         loss = _finetuned(rows, start, place, config, seed_of(seed, "best of n", number))
-        start, tokens = str(place / "model"), tokens + int(sampled.row["tokens"])
+        start = models[number] = str(place / "model")
+        tokens += int(sampled.row["tokens"])
         row = {**sampled.row, "rows": float(len(rows)), "loss": loss, "num_tokens": float(tokens)}
         watch.metric({"step": number, **row})
         watch.step(number, config.steps)
-    leave_model(folder, lambda part: shutil.copytree(start, part) and None)
-    for model in (folder / "rounds").glob("*/model"):
-        shutil.rmtree(model)
-    return {"steps": config.steps, "tokens": tokens, "reward": row["reward"], "empty": int(row["empty"])}
+        if panel:
+            _look(panel, number, start)
+            if panel.stopped and panel.last == number:
+                break
+    start = models[panel.best or 0] if panel and panel.rolls_back else start
+    leave_model(folder, lambda part: shutil.copytree(resolve(start), part) and None)
+    watched = {"panel": panel.close()} if panel else {}
+    return {"steps": len(models) - 1, "tokens": tokens, "reward": row["reward"], "empty": int(row["empty"]), **watched}
 
 
 def better(kept: Mapping[str, Best], found: Sequence[Best]) -> dict[str, Best]:
@@ -131,13 +142,10 @@ def _sampled(
 ) -> Sampled:
     """The answers of one round, rewarded all at once."""
     set_seed(seed_of(seed, "best of n sampling", number) % 2**32)
-    path = resolve(start)
-    tokenizer: Any = AutoTokenizer.from_pretrained(path)
-    loaded: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-    model = loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    model, tokenizer = _loaded(start)
     tasks = [task for task in asked for _ in range(config.samples)]
     written = write(model, tokenizer, tasks, config.max_tokens, config.temperature, config.sampling_batch)
-    del model, loaded
+    del model
     gc.collect()
     rewarded = reward(written.samples)
     answers = [Best(_key(task), sample.answer, total, number)
@@ -156,12 +164,31 @@ def _sampled(
     return Sampled(best, row)
 
 
+def _loaded(start: str) -> tuple[Any, Any]:
+    """A model and its tokenizer."""
+    path = resolve(start)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    )
+    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval(), AutoTokenizer.from_pretrained(
+        path, trust_remote_code=False
+    )
+
+
+def _look(panel: Panel, number: int, start: str) -> None:
+    """Looks at the model of a round, if that was not done before."""
+    if panel.due(number):
+        panel.look(number, *_loaded(start))
+        gc.collect()
+
+
 def _finetuned(rows: Sequence[Any], start: str, place: Path, config: BestOfNConfig, seed: int) -> float:
     """Leaves the round's model in `place`, if it is not there yet; returns the mean loss, nats a token."""
     file = place / "loss.json"
     if not (place / "model").is_dir() or not file.is_file():
         figures = train_sft(rows, start, place, config.sft, seed, _Unwatched())
         write_json(file, figures["loss"])
+        shutil.rmtree(place / "checkpoints")
     return json.loads(file.read_text("utf-8"))
 
 

@@ -11,13 +11,15 @@ from typing import Any, Protocol
 
 import datasets
 import torch
-from transformers import PrinterCallback, TrainerCallback
+from safetensors import SafetensorError
+from transformers import PrinterCallback, TrainerCallback, TrainerState
 from trl.trainer.base_trainer import _BaseTrainer
 
-from cai.errors import Interrupted
+from cai.errors import CaiError, InputError, Interrupted
 from cai.quiet import hush
-from cai.store import replace_folder
+from cai.store import flush_below, free_bytes, no_space, replace_folder
 from cai.train_config import TrainConfig
+from cai.trainers.processes import any_of_them, first, share, wait
 from cai.trainers.trackers import PROJECT, tracked
 
 hush()
@@ -25,6 +27,12 @@ datasets.disable_progress_bars()
 _BaseTrainer._send_telemetry = lambda self: None  # TRL tells the hub which trainer begins; nothing leaves a run unasked
 
 _COMPLETE = "COMPLETE"
+
+_ROOM = 1 << 16
+"""Bytes free below which a write that failed is taken to have failed for want of space."""
+
+_OF_THIS_ATTEMPT = ("train_loss",)
+"""Figures that a trainer gives of the steps since it was taken up again, as if they were of all."""
 
 
 class Watch(Protocol):
@@ -49,17 +57,21 @@ class Watcher(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Reports the step; after Ctrl-C asks for a checkpoint and the end."""
         self._watch.step(state.global_step, state.max_steps)
+        self.interrupted = any_of_them(self.interrupted)
         if self.interrupted:
             control.should_save = control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Stores every number that was logged."""
-        numbers = {key: value for key, value in (logs or {}).items() if isinstance(value, int | float)}
+        told = {key: value for key, value in (logs or {}).items() if key not in _OF_THIS_ATTEMPT}
+        numbers = {key: value for key, value in told.items() if isinstance(value, int | float)}
         self._watch.metric({"step": state.global_step, **numbers})
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Called once a checkpoint is whole: only a marked one is resumed from."""
-        mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        """Called once this process's part of a checkpoint is whole: only a marked one is resumed from."""
+        wait()
+        if first():
+            mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     @contextmanager
     def on_interrupt(self) -> Iterator[None]:
@@ -84,33 +96,96 @@ def run(
     watcher: Watcher,
     report_to: Sequence[str] = (),
     save: Callable[[Path], None] | None = None,
+    beside: TrainerCallback | None = None,
+    ended: bool = False,
 ) -> dict[str, Any]:
     """Trains from the last whole checkpoint in `folder`/checkpoints, and leaves `folder`/model. Returns the figures.
 
-    `save` writes the model into a folder where it is not the trainer's own. Raises Interrupted after Ctrl-C,
-    MissingExtra where a package of `report_to` is not installed.
+    `save` writes the model into a folder where it is not the trainer's own; `beside` is called after the watcher.
+    `ended`: the training ended at that checkpoint, before its last step. Raises Interrupted after Ctrl-C, MissingExtra
+    where a package of `report_to` is not installed.
     """
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(watcher)
+    for callback in (watcher, beside):
+        if callback:
+            trainer.add_callback(callback)
     start = latest_checkpoint(folder / "checkpoints")
-    with tracked(trainer, report_to, folder), watcher.on_interrupt():
-        result = trainer.train(resume_from_checkpoint=str(start) if start else None)
+    if start and (ended or _at_end(start)):
+        _restore(trainer, start)
+    else:
+        _count_on(trainer, start)
+        with tracked(trainer, report_to, folder), watcher.on_interrupt(), told_if_full(folder):
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
     trainer.model.config.use_cache = True  # the trainers switch it off, and generation from the saved model would crawl
     leave_model(folder, save or trainer.save_model)
-    return {"steps": trainer.state.global_step, "loss": result.training_loss, "resumed_from": start and start.name}
+    return {"steps": trainer.state.global_step, "loss": _mean_loss(trainer), "resumed_from": start and start.name}
+
+
+def _mean_loss(trainer: Any) -> float:
+    """Over all steps. Its trainer's own counts from where it was taken up again."""
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    return sum(losses) / max(1, len(losses))
+
+
+def _at_end(checkpoint: Path) -> bool:
+    """Whether it was written after the last step: what followed was cut off, and no step is left."""
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    return state.global_step >= state.max_steps
+
+
+def _count_on(trainer: Any, checkpoint: Path | None) -> None:
+    """Has TRL count tokens on from those of a checkpoint: it would begin at 0, and the curve would fall."""
+    history = TrainerState.load_from_json(str(checkpoint / "trainer_state.json")).log_history if checkpoint else []
+    for row in history:
+        if "num_tokens" in row and hasattr(trainer, "_total_train_tokens"):
+            trainer._total_train_tokens = int(row["num_tokens"])
+
+
+@contextmanager
+def told_if_full(folder: Path) -> Iterator[None]:
+    """Around what writes weights: a full disk becomes StoreError, in whatever words a library put it."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, CaiError) or (free_bytes(folder) > _ROOM and "No space left" not in str(error)):
+            raise
+        raise no_space(folder) from error
+
+
+def _restore(trainer: Any, checkpoint: Path) -> None:
+    """Puts a trainer where a checkpoint left it, without a further step."""
+    trainer._load_from_checkpoint(str(checkpoint))
+    trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
 
 
 def leave_model(folder: Path, save: Callable[[Path], None]) -> None:
-    """Leaves `folder`/model, which `save` writes, whole or not at all; the checkpoints are no longer needed."""
+    """Leaves `folder`/model, which `save` writes, whole or not at all. The checkpoints stay until the step is done.
+
+    Of several processes that share a training all call it: weights that are cut among them are put together.
+    """
     part = folder / "model.part"
-    save(part)
-    replace_folder(folder / "model", part)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    with told_if_full(folder):
+        save(part)
+    wait()
+    if first():
+        _put(part, folder / "model")
+    wait()
+
+
+def _put(part: Path, model: Path) -> None:
+    (part / "training_args.bin").unlink(missing_ok=True)  # a pickle that no one needs, with paths of this machine
+    replace_folder(model, part)
 
 
 def mark_complete(checkpoint: Path) -> None:
-    """Only a checkpoint that is marked so is resumed from."""
+    """Only a checkpoint that is marked so is resumed from; by then it has reached the disk."""
+    flush_below(checkpoint)
     (checkpoint / _COMPLETE).touch()
+
+
+def step_of(checkpoint: Path | str | None) -> int:
+    """After how many steps a checkpoint was written; 0 where there is none."""
+    return int(Path(checkpoint).name.rsplit("-", 1)[-1]) if checkpoint else 0
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -119,9 +194,9 @@ def latest_checkpoint(folder: Path) -> Path | None:
     for path in folder.glob("checkpoint-*"):
         if (path / _COMPLETE).is_file():
             whole.append(path)
-        else:
+        elif first():
             shutil.rmtree(path)
-    return max(whole, key=lambda path: int(path.name.rsplit("-", 1)[-1]), default=None)
+    return max(whole, key=step_of, default=None)
 
 
 def arguments(folder: Path, seed: int, save_every: int, gradient_checkpointing: bool) -> dict[str, Any]:
@@ -149,9 +224,12 @@ def arguments(folder: Path, seed: int, save_every: int, gradient_checkpointing: 
 
 
 def batches(batch_size: int, micro_batch: int) -> dict[str, Any]:
-    """How a batch is cut into forward passes."""
-    micro = min(batch_size, micro_batch)
-    return {"per_device_train_batch_size": micro, "gradient_accumulation_steps": batch_size // micro}
+    """How this process's part of a batch is cut into forward passes. Raises InputError where it can't be."""
+    here = share(batch_size, "batch_size")
+    micro = min(here, micro_batch)
+    if here % micro:
+        raise InputError(f"micro_batch: {here} rows a process cannot be cut into passes of {micro}; take a divisor")
+    return {"per_device_train_batch_size": micro, "gradient_accumulation_steps": here // micro}
 
 
 def optimisation(config: TrainConfig) -> dict[str, Any]:

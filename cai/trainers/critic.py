@@ -49,7 +49,9 @@ def load_critic(start: str, vocabulary: int, fresh: bool = False) -> Critic:
 
     `vocabulary` is the policy's. Raises InputError where the model knows fewer tokens, or has no scalar head.
     """
-    found: Any = AutoModelForSequenceClassification.from_pretrained(resolve(start), num_labels=1, dtype=torch.float32)
+    found: Any = AutoModelForSequenceClassification.from_pretrained(
+        resolve(start), num_labels=1, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    )
     known = found.get_input_embeddings().num_embeddings
     if known < vocabulary:
         raise InputError(

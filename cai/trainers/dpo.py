@@ -18,7 +18,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 from torch.nn.functional import logsigmoid
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 
@@ -73,14 +73,21 @@ class SoftDpoTrainer(DPOTrainer):
 
 
 def train_dpo(
-    groups: Sequence[Group], start: str, folder: Path, config: DpoConfig, seed: int, watch: Watch
+    groups: Sequence[Group],
+    start: str,
+    folder: Path,
+    config: DpoConfig,
+    seed: int,
+    watch: Watch,
+    reference: str | None = None,
 ) -> dict[str, Any]:
     """Trains `start` on the pairs of `groups` and leaves it in `folder`/model, a LoRA adapter also in its `adapter`.
 
-    Returns steps, mean loss (nats a pair), pairs that were used and left out, and tokens. Raises InputError where no
-    pair is left; MissingExtra where bitsandbytes or a tracker is not installed.
+    `reference`: the model that it is held to; none: `start` itself. Returns steps, mean loss (nats a pair), pairs that
+    were used and left out, and tokens. Raises InputError where no pair is left; MissingExtra where bitsandbytes or a
+    tracker is not installed.
     """
-    tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start))
+    tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start), trust_remote_code=False)
     prepared = prepare(tokenizer, groups, config)
     rows = [row for group in prepared.groups for row in _rows(group)]
     if not rows:
@@ -88,7 +95,7 @@ def train_dpo(
             f"dpo: no pair is left to learn from, of {len(groups)} prompts (left out: {prepared.left_out}); raise "
             f"max_length {config.max_length}, or take too_long: truncate"
         )
-    trainer = _trainer(Dataset.from_list(rows), tokenizer, start, folder, config, seed)
+    trainer = _trainer(Dataset.from_list(rows), tokenizer, start, folder, config, seed, reference)
     save = partial(save_merged, trainer.model, tokenizer, start, folder / "adapter") if config.adapter else None
     figures = run(trainer, folder, Watcher(watch), config.report_to, save)
     return {**figures, **prepared.figures(), "tokens": int(sum(map(_tokens, rows)) * config.epochs)}
@@ -107,7 +114,9 @@ def _tokens(row: dict[str, Any]) -> int:
     return 2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"])
 
 
-def _trainer(data: Dataset, tokenizer: Any, start: str, folder: Path, config: DpoConfig, seed: int) -> Any:
+def _trainer(
+    data: Dataset, tokenizer: Any, start: str, folder: Path, config: DpoConfig, seed: int, reference: str | None
+) -> Any:
     adapter = config.adapter
     padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     args = DPOConfig(
@@ -118,11 +127,12 @@ def _trainer(data: Dataset, tokenizer: Any, start: str, folder: Path, config: Dp
         max_length=None,
         precompute_ref_log_probs=True,
         precompute_ref_batch_size=config.micro_batch,
-        model_init_kwargs=frozen(adapter) if adapter else {"dtype": "float32"},
+        model_init_kwargs=frozen(adapter) if adapter else {"dtype": "float32", "use_safetensors": True},
     )
     with named(adapter, "dpo"):
         trainer = SoftDpoTrainer(
             model=resolve(start),
+            ref_model=_frozen(reference) if reference else None,
             args=args,
             train_dataset=data,
             processing_class=tokenizer,
@@ -130,5 +140,13 @@ def _trainer(data: Dataset, tokenizer: Any, start: str, folder: Path, config: Dp
             peft_config=lora(adapter) if adapter else None,
             quantization_config=quantization(adapter) if adapter else None,
         )
+    trainer.ref_model = None  # it was read, and training needs the memory
     in_float32(trainer.model)
     return trainer
+
+
+def _frozen(reference: str) -> Any:
+    """A model to be read."""
+    return AutoModelForCausalLM.from_pretrained(
+        resolve(reference), dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    ).requires_grad_(False)

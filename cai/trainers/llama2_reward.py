@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cai.reward_config import Llama2Reward
 from cai.trainers.reward import Reward, Rewarded, Sample
@@ -40,6 +40,13 @@ class Llama2:
 
     def _unsafe(self, sample: Sample, score: float) -> bool:
         return sample.kind == "harmful" or logistic(score) < self.config.threshold
+
+
+def unwhitened(reward: Reward) -> Reward:
+    """The same reward with raw scores, which can be compared from step to step; any other one as it is."""
+    if not isinstance(reward, Llama2):
+        return reward
+    return replace(reward, config=reward.config.model_copy(update={"whiten": False}))
 
 
 def whiten(values: Sequence[float]) -> list[float]:

@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from cai.errors import InputError, first_line, needing
 from cai.store import replace_folder
 from cai.train_config import AdapterConfig
+from cai.trainers.processes import first
 from cai.weights import resolve
 
 
@@ -49,7 +50,7 @@ def named(config: AdapterConfig | None, stage: str) -> Iterator[None]:
 def frozen(config: AdapterConfig) -> dict[str, Any]:
     """How the frozen weights are loaded: in the numbers that they are multiplied in."""
     cuda = torch.cuda.is_available()
-    options: dict[str, Any] = {"dtype": "bfloat16" if cuda else "float32"}
+    options: dict[str, Any] = {"dtype": "bfloat16" if cuda else "float32", "use_safetensors": True}
     return {**options, "device_map": {"": 0 if cuda else "cpu"}} if config.bits else options
 
 
@@ -79,10 +80,14 @@ def in_float32(model: Any) -> None:
 
 def save_merged(model: Any, tokenizer: Any, start: str, adapter: Path, part: Path) -> None:
     """Leaves the adapter of `model` in the folder `adapter`, and in `part` the model that it makes of `start`."""
+    if not first():
+        return
     beside = adapter.with_name(f"{adapter.name}.part")
     model.save_pretrained(str(beside))
     replace_folder(adapter, beside)
-    base: Any = AutoModelForCausalLM.from_pretrained(resolve(start), dtype=torch.float32)
+    base: Any = AutoModelForCausalLM.from_pretrained(
+        resolve(start), dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    )
     whole: Any = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
     whole.config.pad_token_id = whole.generation_config.pad_token_id = tokenizer.pad_token_id
     whole.save_pretrained(part)

@@ -30,9 +30,11 @@ from cai.trainers.ema import Ema
 from cai.trainers.kl_control import KlControl
 from cai.trainers.lora import save_merged
 from cai.trainers.mixing import Task
+from cai.trainers.panel import Panel
 from cai.trainers.ppo_data import Texts, of_step, tasks_of
 from cai.trainers.ppo_state import Checkpoints, Progress
 from cai.trainers.ppo_step import Learner, described, lesson
+from cai.trainers.processes import any_of_them, first
 from cai.trainers.reward import Reward
 from cai.trainers.rewards import means
 from cai.trainers.rollout import read, write
@@ -54,35 +56,42 @@ def train_ppo(
     kinds: Sequence[Kind] = (),
     pretraining: Sequence[str] = (),
     facts: Sequence[Mapping[str, Any]] = (),
+    panel: Panel | None = None,
 ) -> dict[str, Any]:
     """Trains `start` to climb `reward` on `prompts`, in their order, and leaves the policy in `folder`/model.
 
     `critic_start`: the preference model that the critic begins as; None: `start`, with a head that begins at 0.
-    `kinds` and `facts` say more of each prompt, to the reward. `pretraining`: texts for PPO-ptx. The reward is not
-    closed. Logged every step: reward and its parts, kl (nats a token), kl_answer, entropy (nats a token), losses, and
-    what else the metrics' names say. Returns steps, tokens written, the last step's reward and kl, the share of time
-    spent on writing, what was resumed from, and how many parameters were trained.
+    `kinds` and `facts` say more of each prompt, to the reward. `pretraining`: texts for PPO-ptx. `panel` is looked at,
+    and may end the training early; a look that is gone back to is the policy's, and not that of a running mean. The
+    reward is not closed. Logged every step: reward and its parts, kl (nats a token), kl_answer, entropy (nats a token),
+    losses, and what else the metrics' names say. Returns steps, tokens written, the last step's reward and kl, the
+    share of time spent on writing, what was resumed from, how many parameters were trained, and what became of the
+    panel.
 
     Raises InputError where models, layers or texts don't fit, Interrupted after Ctrl-C; MissingExtra where bitsandbytes
     is not installed.
     """
     training = _Training(
-        tasks_of(prompts, kinds, facts), start, reward, folder, config, seed, critic_start, pretraining
+        tasks_of(prompts, kinds, facts), start, reward, folder, config, seed, critic_start, pretraining, panel
     )
     resumed = training.checkpoints.resume()
     watcher = Watcher(watch)
+    training.begin_watching()
     with watcher.on_interrupt():
-        while training.progress.step < config.steps and not watcher.interrupted:
+        while training.progress.step < config.steps and not watcher.interrupted and not training.stopped:
             row = training.step()
-            if training.main:
+            if first():
                 watch.metric(row)
                 watch.step(training.progress.step, config.steps)
-            if training.any_process(watcher.interrupted):
+            if any_of_them(watcher.interrupted):
                 watcher.interrupted = True
-            if watcher.interrupted or training.progress.step % config.save_every == 0:
+            found = training.look()
+            if watcher.interrupted or found or training.progress.step % config.save_every == 0:
                 training.checkpoints.save(training.progress.step)
-    training.finish()
-    return {**training.progress.figures(), "resumed_from": resumed, "trainable_parameters": training.trainable}
+            training.set_aside()
+    watched = training.finish()
+    figures = {**training.progress.figures(), "resumed_from": resumed, "trainable_parameters": training.trainable}
+    return {**figures, **watched}
 
 
 class _Training:
@@ -98,10 +107,11 @@ class _Training:
         seed: int,
         critic_start: str | None,
         pretraining: Sequence[str],
+        panel: Panel | None,
     ) -> None:
-        self._tasks, self._start, self._reward, self._folder = tasks, start, reward, folder
+        self._tasks, self._start, self._reward, self._folder, self._panel = tasks, start, reward, folder, panel
         self._config, self._seed = config, seed
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start))
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start), trust_remote_code=False)
         texts = Texts(self._tokenizer, pretraining, config.ptx, seed) if config.ptx else None
         self._accelerator = _accelerator(config)
         set_seed(seed_of(seed, "ppo") % 2**32)  # an adapter begins at random
@@ -117,18 +127,35 @@ class _Training:
         self.checkpoints = Checkpoints(folder / "checkpoints", self._accelerator, self._whole, *kept)
 
     @property
-    def main(self) -> bool:
-        """Whether this process is the one that reports."""
-        return self._accelerator.is_main_process
-
-    @property
     def trainable(self) -> int:
         """How many parameters are trained, the critic's included."""
         return sum(weight.numel() for weight in self._whole.parameters() if weight.requires_grad)
 
-    def any_process(self, here: bool) -> bool:
-        """Whether it is so in any process, so that all of them stop after the same step."""
-        return bool(self._summed(torch.tensor(float(here), device=self._accelerator.device)))
+    @property
+    def stopped(self) -> bool:
+        """Whether the panel has ended the training."""
+        return self._panel is not None and any_of_them(first() and self._panel.stopped)
+
+    def begin_watching(self) -> None:
+        """The look at the panel before the first step, or what is left of earlier looks."""
+        if self._panel and first():
+            self._panel.resume(self.progress.step)
+        self.look()
+        self.set_aside()
+
+    def look(self) -> bool:
+        """Looks at the panel if it is due; whether this look is the best one, whose weights may be gone back to."""
+        if self._panel is None:
+            return False
+        step = self.progress.step
+        if first() and self._panel.due(step):
+            self._panel.look(step, self._whole.policy, self._tokenizer, self._accelerator.autocast())
+        return any_of_them(first() and self._panel.best == step)
+
+    def set_aside(self) -> None:
+        """Keeps the weights of the best look, once a checkpoint holds them too."""
+        if self._panel and first():
+            self._panel.set_aside(self.progress.step, self._whole.policy)
 
     def step(self) -> dict[str, float]:
         """One step: writes answers, has them scored, learns from them. Returns what is logged."""
@@ -182,15 +209,21 @@ class _Training:
         found: Any = self._accelerator.reduce(values, "sum")
         return found
 
-    def finish(self) -> None:
-        """Leaves the policy as a plain model: its weights' running mean where that is asked for."""
+    def finish(self) -> dict[str, Any]:
+        """Leaves the policy as a plain model: its weights' running mean where that is asked for, or an earlier look's.
+
+        Returns what became of the panel.
+        """
         if self._ema:
             self._ema.put()
-        if self.main:
-            leave_model(self._folder, self._save)
-        self._accelerator.wait_for_everyone()
+        if self._panel and first():
+            self._panel.put_back(self._whole.policy)
+        leave_model(self._folder, self._save)
+        return {"panel": self._panel.close()} if self._panel and first() else {}
 
     def _save(self, part: Path) -> None:
+        if not first():
+            return
         policy: Any = self._whole.policy
         if self._config.adapter:
             save_merged(policy, self._tokenizer, self._start, self._folder / "adapter", part)

@@ -10,7 +10,7 @@ from typing import Any
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from cai.trainers.common import latest_checkpoint, mark_complete
+from cai.trainers.common import latest_checkpoint, mark_complete, told_if_full
 
 
 @dataclass
@@ -60,7 +60,8 @@ class Checkpoints:
     def save(self, step: int) -> None:
         """Keeps all that the next step depends on; older checkpoints go once this one is whole."""
         place = self._folder / f"checkpoint-{step}"
-        self._accelerator.save_state(str(place))
+        with told_if_full(self._folder):
+            self._accelerator.save_state(str(place))
         self._accelerator.wait_for_everyone()
         if self._accelerator.is_main_process:
             mark_complete(place)

@@ -26,6 +26,7 @@ from cai.trainers.common import Watch, Watcher, arguments, batches, optimisation
 from cai.trainers.lora import frozen, in_float32, lora, named, quantization
 from cai.trainers.preference_rows import Learned, prepare
 from cai.trainers.preference_trainer import GroupCollator, PreferenceTrainer, dataset
+from cai.trainers.processes import first
 from cai.trainers.shared import width_if_shared
 from cai.weights import resolve
 
@@ -41,7 +42,7 @@ def train_preference_model(
     out), whether answers shared their prompt, and how many parameters were trained. Raises InputError where no pair is
     left; MissingExtra where bitsandbytes or a tracker is not installed.
     """
-    tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start))
+    tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start), trust_remote_code=False)
     _tell_padding_from_end(tokenizer)
     prepared = prepare(tokenizer, groups, config)
     if not prepared.groups:
@@ -73,7 +74,7 @@ def _trainer(
         **optimisation(config),
         max_length=config.max_length,
         center_rewards_coefficient=config.center or None,
-        model_init_kwargs=frozen(adapter) if adapter else {"dtype": "float32"},
+        model_init_kwargs=frozen(adapter) if adapter else {"dtype": "float32", "use_safetensors": True},
     )
     with named(adapter, "preference_model"):
         trainer = PreferenceTrainer(
@@ -119,11 +120,15 @@ def _with_head(adapter: AdapterConfig) -> LoraConfig:
 
 def _save_merged(model: Any, tokenizer: Any, start: str, adapter: Path, part: Path) -> None:
     """Leaves the adapter of `model` in the folder `adapter`, and in `part` the model that it makes of `start`."""
+    if not first():
+        return
     beside = adapter.with_name(f"{adapter.name}.part")
     model.save_pretrained(str(beside))
     replace_folder(adapter, beside)
     kind: Any = AutoModelForSequenceClassification
-    base = kind.from_pretrained(resolve(start), num_labels=1, dtype=torch.float32)
+    base = kind.from_pretrained(
+        resolve(start), num_labels=1, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    )
     whole: Any = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
     whole.config.pad_token_id = tokenizer.pad_token_id
     whole.save_pretrained(part)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from cai.reward_config import part_names
 from cai.trainers.reward import Reward, Rewarded, Sample
 from cai.trainers.watched import ANSWERS
 
@@ -27,12 +27,7 @@ class Sum:
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        counts, seen = Counter(part.name for part in parts), Counter[str]()
-        self._parts: list[tuple[str, Part]] = []
-        for part in parts:
-            seen[part.name] += 1
-            name = part.name if counts[part.name] == 1 else f"{part.name}_{seen[part.name]}"
-            self._parts.append((name, part))
+        self._parts = list(zip(part_names([part.name for part in parts]), parts, strict=True))
 
     def __call__(self, samples: Sequence[Sample]) -> Rewarded:
         """The weighted sum, and every part before its weight."""

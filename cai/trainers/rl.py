@@ -24,9 +24,11 @@ from cai.encoding import chat_turns, prompt_text
 from cai.errors import InputError, MissingExtra
 from cai.prompts import Rendered
 from cai.rl_config import GrpoConfig, RlooConfig
-from cai.trainers.common import Watch, Watcher, arguments, batches, run
+from cai.trainers.common import Watch, Watcher, arguments, batches, latest_checkpoint, run, step_of
 from cai.trainers.lora import frozen, in_float32, lora, named, quantization, save_merged
 from cai.trainers.mixing import Task, mix
+from cai.trainers.panel import Panel
+from cai.trainers.panel_callback import Looking
 from cai.trainers.reward import Reward
 from cai.trainers.rewards import means
 from cai.weights import resolve
@@ -43,15 +45,17 @@ def train_rl(
     config: TrlConfig,
     seed: int,
     watch: Watch,
+    panel: Panel | None = None,
 ) -> dict[str, Any]:
     """Trains `start` for `reward` and leaves the policy in `folder`/model, and a LoRA adapter also in `folder`/adapter.
 
-    Logged every step: reward, reward/<part> (means, before weights), kl (nats a token), mean length (tokens). Returns
-    the last step's figures. Raises InputError where vLLM is asked for on a machine without a GPU, MissingExtra where
-    it, bitsandbytes or a tracker is not installed.
+    Logged every step: reward, reward/<part> (means, before weights), kl (nats a token), mean length (tokens). `panel`
+    is looked at, and may end the training early. Returns the last step's figures, and what became of the panel. Raises
+    InputError where vLLM is asked for on a machine without a GPU, MissingExtra where it, bitsandbytes or a tracker is
+    not installed.
     """
     tasks = mix(harmful, helpful, config.helpful_share, config.steps * config.prompts_per_step, seed)
-    tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start), padding_side="left")
+    tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start), padding_side="left", trust_remote_code=False)
     rows = [{"prompt": _prompt(tokenizer, task.prompt), "index": index} for index, task in enumerate(tasks)]
     adapter = config.adapter
     trainer_class, config_class = _classes(config)
@@ -66,9 +70,27 @@ def train_rl(
             quantization_config=quantization(adapter) if adapter else None,
         )
     in_float32(trainer.model)
-    save = partial(save_merged, trainer.model, tokenizer, start, folder / "adapter") if adapter else None
-    figures = run(trainer, folder, Watcher(watch), config.report_to, save)
+    save = partial(save_merged, trainer.model, tokenizer, start, folder / "adapter") if adapter else trainer.save_model
+    figures = _run(trainer, tokenizer, folder, Watcher(watch), config, save, panel)
     return {**figures, "tokens": int(trainer.state.num_input_tokens_seen), "prompts": len(tasks)}
+
+
+def _run(
+    trainer: Any,
+    tokenizer: Any,
+    folder: Path,
+    watcher: Watcher,
+    config: TrlConfig,
+    save: Callable[[Path], None],
+    panel: Panel | None,
+) -> dict[str, Any]:
+    """Trains, and looks at the panel where there is one."""
+    if panel is None:
+        return run(trainer, folder, watcher, config.report_to, save)
+    panel.resume(step_of(latest_checkpoint(folder / "checkpoints")))
+    looking = Looking(panel, trainer, tokenizer)
+    figures = run(trainer, folder, watcher, config.report_to, looking.left(save), looking, panel.stopped)
+    return {**figures, "panel": panel.close()}
 
 
 def _called(reward: Reward, tasks: Sequence[Task], tokenizer: Any) -> Callable[..., list[float]]:
@@ -105,7 +127,9 @@ def _arguments(config: TrlConfig, folder: Path, seed: int) -> dict[str, Any]:
         "lr_scheduler_type": "constant",
         "beta": config.kl,
         "shuffle_dataset": False,
-        "model_init_kwargs": frozen(config.adapter) if config.adapter else {"dtype": "float32"},
+        "model_init_kwargs": frozen(config.adapter)
+        if config.adapter
+        else {"dtype": "float32", "use_safetensors": True},
     }
 
 

@@ -16,6 +16,7 @@ from cai.errors import InputError
 from cai.prompts import Rendered
 from cai.quiet import hush
 from cai.trainers.shared import Row, common_start, lay_out, rewards, width_if_shared
+from cai.weights import resolve
 
 hush()
 
@@ -29,12 +30,14 @@ class PreferenceScorer:
 
     def __init__(self, folder: Path | str, batch_size: int = 16) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(resolve(str(folder)), trust_remote_code=False)
         if self._tokenizer.pad_token_id is None:
             raise InputError(
                 f"{folder}: its tokenizer names no padding token; save it with the one it was trained with"
             )
-        model: Any = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32)
+        model: Any = AutoModelForSequenceClassification.from_pretrained(
+            resolve(str(folder)), num_labels=1, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        )
         self._model: Any = model.to(device).eval()
         self._batch_size = batch_size
         self._width = width_if_shared(self._model, self._tokenizer.pad_token_id, self._tokenizer.eos_token_id)

@@ -40,7 +40,7 @@ def train_sft(
     rows, tokens and tokens with loss were used; `too_long` rows were left out. Raises InputError where no row is left,
     or where the model cannot take packed rows; MissingExtra where bitsandbytes or a tracker is not installed.
     """
-    tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start))
+    tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start), trust_remote_code=False)
     labelled = [_labelled(*learned(tokenizer, row, config.loss)) for row in rows]
     kept = [row for row in labelled if len(row["input_ids"]) <= config.max_length]
     if not kept:
@@ -91,7 +91,7 @@ def _trainer(data: Dataset, tokenizer: Any, start: str, folder: Path, config: Sf
         **batches(config.batch_size, config.micro_batch),
         **optimisation(config),
         max_length=config.max_length,
-        model_init_kwargs=frozen(adapter) if adapter else {"dtype": "float32"},
+        model_init_kwargs=frozen(adapter) if adapter else {"dtype": "float32", "use_safetensors": True},
     )
     with named(adapter, "sft"):
         trainer = kind(

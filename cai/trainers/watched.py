@@ -6,18 +6,15 @@ for"), or are harsh. None of it is learned from; rules see it, which read Englis
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 from cai.refusals import evasive, refuses
-from cai.repeats import runs_of, share_repeated, word_count
+from cai.repeats import share_repeated, word_count
+from cai.sameness import distinct, stock_phrases
 from cai.trainers.reward import Reward, Rewarded, Sample
 
 ANSWERS = "answers/"
 """What the names of these figures begin with."""
-
-_PHRASE = 4
-"""Words of a phrase: fewer are shared by chance."""
 
 
 class Watched:
@@ -53,25 +50,3 @@ def figures(samples: Sequence[Sample]) -> dict[str, tuple[float, ...]]:
         "distinct": [distinct(answers)] * len(answers),
     }
     return {f"{ANSWERS}{name}": tuple(values) for name, values in found.items()}
-
-
-def stock_phrases(answers: Sequence[str], prompts: Sequence[Hashable]) -> list[float]:
-    """The share of each answer's runs of four words that an answer to another prompt has too; 0 for a shorter answer.
-
-    Phrases are thus learned from the run itself, and not from a list.
-    """
-    runs = [runs_of(answer, _PHRASE) for answer in answers]
-    said_to: defaultdict[Hashable, set[Hashable]] = defaultdict(set)
-    for prompt, these in zip(prompts, runs, strict=True):
-        for run in these:
-            said_to[run].add(prompt)
-    return [sum(len(said_to[run]) > 1 for run in these) / len(these) if these else 0.0 for these in runs]
-
-
-def distinct(answers: Sequence[str]) -> float:
-    """Different two-word runs over all two-word runs of all answers; 1 where there are none.
-
-    Li et al. 2016 (arXiv 1510.03055), distinct-2.
-    """
-    counts = Counter(run for answer in answers for run in runs_of(answer, 2))
-    return len(counts) / counts.total() if counts else 1.0

@@ -18,7 +18,8 @@ from cai.encoding import encode, prompt_text
 from cai.engine_config import TransformersEngine
 from cai.engines.base import Engine, Request, open_engine
 from cai.engines.decode import Decoder
-from cai.engines.labels import as_question
+from cai.engines.labels import Question, as_question
+from cai.engines.transformers import _bounded
 from cai.errors import EngineError, ItemFailed
 from cai.models import ModelConfig
 from cai.prompts import Rendered
@@ -367,3 +368,13 @@ def test_a_model_runs_one_batch_at_a_time(monkeypatch: pytest.MonkeyPatch, round
     asyncio.run(mixed())
     engine.close()
     assert most == 1
+
+
+def test_prompts_that_are_copied_for_labels_of_several_tokens_are_bounded() -> None:
+    """Ten ratings after a long prompt are ten copies of its keys and values."""
+    ratings = [[n, 5, 6] for n in range(10)]
+    questions = [Question([7] * length, ratings) for length in (300, 300, 900, 900, 900, 40, 40)]
+    parts = _bounded(questions)
+    assert [question for part in parts for question in part] == questions
+    assert [len(part) for part in parts] == [2, 1, 1, 1, 2]
+    assert _bounded([Question([7] * 900, [[1], [2]])] * 50) == [[Question([7] * 900, [[1], [2]])] * 50]

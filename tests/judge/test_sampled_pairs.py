@@ -132,6 +132,17 @@ def test_the_best_answer_is_paired_with_the_worst_by_the_judge_s_own_numbers(
     assert comparison.verdict.p_a == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("mode", ["contrast", "score"])
+def test_every_sample_that_was_ranked_is_kept_with_its_number(mode: str) -> None:
+    policy, judge = ranked([3, 9, 5, 2], mode)
+    (comparison,) = made(sampled(policy, judge, samples=4, pairs="best-worst"), judge)
+    assert comparison.ranked == pytest.approx({0: 3, 1: 9, 2: 5, 3: 2})
+    assert list(comparison.between) == [0, 2]
+    said = [reply.text for reply in comparison.replies()]
+    assert len(said) == len(set(said)) == 4 == len(policy.requests)
+    assert type(comparison).model_validate_json(comparison.model_dump_json()) == comparison
+
+
 def test_a_stored_best_and_worst_are_not_looked_for_again() -> None:
     policy, judge = ranked([3, 9, 5], "score")
     done = made(sampled(policy, judge, samples=3, pairs="best-worst"), judge)

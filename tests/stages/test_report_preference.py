@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ TEMPLATES = Templates("chat")
 class Longer:
     """Scores an answer by its words."""
 
-    def score(self, pairs: list[tuple[Rendered, str]]) -> list[float]:
+    def score(self, pairs: Sequence[tuple[Rendered, str]]) -> list[float]:
         return [float(len(answer.split())) for _, answer in pairs]
 
 

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cai.prompts import Rendered, Templates
@@ -24,6 +24,24 @@ WORDS: dict[Kind, str] = {"harmful": "bad", "helpful": "good"}
 def tasks(kind: Kind, count: int) -> list[Task]:
     """Each knows its number."""
     return [Task(prompt, kind, {"n": n}) for n, prompt in enumerate(prompts(WORDS[kind], count))]
+
+
+class By:
+    """A reward of one part, by a function of the sample."""
+
+    def __init__(self, value: Callable[[Sample], float]) -> None:
+        self._value = value
+
+    def __call__(self, samples: Sequence[Sample]) -> Rewarded:
+        total = tuple(map(self._value, samples))
+        return Rewarded(total, {"own": total})
+
+    def close(self) -> None: ...
+
+
+def letters(sample: Sample) -> float:
+    """The share of tokens that are letters: about 0.2 of random ones, and at best 1."""
+    return sum(one.isascii() and one.isalpha() for one in sample.answer) / max(1, sample.tokens)
 
 
 class Letters:

@@ -14,6 +14,7 @@ from rl_data import Log, tasks
 
 from cai.errors import InputError
 from cai.rl_config import BestOfNConfig
+from cai.store import StepFolder
 from cai.trainers.best_of_n import Best, better, kl_bound, train_best_of_n
 from cai.trainers.reward import Rewarded, Sample
 
@@ -74,6 +75,7 @@ def test_each_round_learns_the_best_of_its_answers_and_of_earlier_ones(tmp_path:
     assert log.rows[0]["reward/short"] == log.rows[0]["reward"] <= log.rows[0]["reward_best"]
     assert figures["tokens"] == log.rows[1]["num_tokens"] == sum(s.tokens for asked in reward.asked for s in asked)
     assert (tmp_path / "model" / "model.safetensors").is_file()
+    StepFolder(tmp_path).finish({})
     assert not list((tmp_path / "rounds").glob("*/model")), "what was kept of a round is what it learned from"
 
 

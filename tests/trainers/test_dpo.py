@@ -75,6 +75,26 @@ def gain(folder: Path, one: Group) -> float:
     return lead(folder, one) - lead(resolve(TINY), one)
 
 
+@pytest.mark.parametrize("adapter", [None, AdapterConfig(rank=2, dropout=0.0)])
+def test_a_reference_of_its_own_is_what_the_first_step_is_measured_against(
+    tmp_path: Path, adapter: AdapterConfig | None
+) -> None:
+    """By hand: at the first step the model is where it starts, which leads the reference by so much."""
+    lessons = [group(0, 0.9), group(1, 0.2)]
+    train_dpo(
+        lessons, TINY, tmp_path / "first", CONFIG.model_copy(update={"epochs": 4, "learning_rate": 1e-2}), 0, Log()
+    )
+    start, log = str(tmp_path / "first" / "model"), Log()
+    one_step = CONFIG.model_copy(update={"beta": 0.5, "adapter": adapter})
+    train_dpo(lessons, start, tmp_path / "second", one_step, 0, log, TINY)
+    expected = 0.0
+    for one in lessons:
+        ahead, p = 0.5 * (lead(start, one) - lead(resolve(TINY), one)), one.pairs[0].p
+        expected -= (p * log_sigmoid(ahead) + (1 - p) * log_sigmoid(-ahead)) / len(lessons)
+    assert abs(expected - math.log(2)) > 0.01
+    assert losses(log)[0] == pytest.approx(expected, abs=1e-4)
+
+
 def test_the_first_step_has_the_loss_of_a_coin_and_the_reference_stays_put(tmp_path: Path) -> None:
     log = Log()
     train_dpo([group(0), group(1)], TINY, tmp_path, CONFIG, 0, log)

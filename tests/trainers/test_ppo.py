@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from ppo_data import classifier, small, tokenizer
-from rl_data import Letters, Log, Stop, prompts, tasks
+from rl_data import By, Letters, Log, Stop, letters, prompts, tasks
 from transformers import AutoModelForCausalLM
 
 from cai.errors import InputError, Interrupted
@@ -25,31 +24,12 @@ from cai.trainers.ppo import train_ppo
 from cai.trainers.ppo_data import Texts, of_step, tasks_of
 from cai.trainers.ppo_step import Learner, described, lesson
 from cai.trainers.preference_reward import PreferenceReward
-from cai.trainers.reward import Rewarded, Sample
 from cai.trainers.rollout import Rollout, read, write
 from cai.weights import resolve
 
 CPU = torch.device("cpu")
 ASKED = prompts("bad", 4)
 TEXTS = ["The quick brown fox jumps over the lazy dog.", "A text.", "Another text, which is longer than the first."]
-
-
-class By:
-    """A reward by a function of the sample."""
-
-    def __init__(self, value: Callable[[Sample], float]) -> None:
-        self._value = value
-
-    def __call__(self, samples: Sequence[Sample]) -> Rewarded:
-        total = tuple(map(self._value, samples))
-        return Rewarded(total, {"own": total})
-
-    def close(self) -> None: ...
-
-
-def letters(sample: Sample) -> float:
-    """The share of tokens that are letters: about 0.2 of random ones, and at best 1."""
-    return sum(one.isascii() and one.isalpha() for one in sample.answer) / sample.tokens
 
 
 def model_of(folder: Path) -> Any:
@@ -121,7 +101,6 @@ def test_every_step_logs_plain_numbers_and_the_reward_sees_kinds_and_facts(tmp_p
         figures["tokens"] == sum(sample.tokens for step in reward.seen for sample in step) == log.rows[-1]["num_tokens"]
     )
     assert (figures["reward"], figures["kl"]) == (log.rows[-1]["reward"], log.rows[-1]["kl"])
-    assert not (tmp_path / "checkpoints").exists()
     log_ratio = log.rows[0]["kl"], log.rows[0]["approximate_kl"]
     assert log_ratio == pytest.approx((0.0, 0.0), abs=1e-6)
 
@@ -367,4 +346,4 @@ def test_two_processes_share_a_step_and_end_with_one_model(tmp_path: Path) -> No
     assert {name: one["told"][name] for name in ("tokens", "reward", "kl")} == {
         name: other["told"][name] for name in ("tokens", "reward", "kl")
     }
-    assert (tmp_path / "model" / "config.json").is_file() and not (tmp_path / "checkpoints").exists()
+    assert (tmp_path / "model" / "config.json").is_file()

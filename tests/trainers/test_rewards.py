@@ -14,7 +14,7 @@ from cai.errors import InputError
 from cai.records import Kind
 from cai.repeats import share_repeated
 from cai.reward_config import LengthReward, Llama2Reward, RepetitionReward
-from cai.trainers.llama2_reward import Llama2, whiten
+from cai.trainers.llama2_reward import Llama2, unwhitened, whiten
 from cai.trainers.reward import Rewarded, Sample
 from cai.trainers.reward_parts import Plain, function, length, repetition
 from cai.trainers.rewards import Part, Sum, means
@@ -192,6 +192,15 @@ def test_safety_rules_where_the_prompt_is_harmful_or_the_answer_unsafe(
     found = ruled([log_odds(p_safe)], [3.25], [kind])
     assert found.total == ((log_odds(p_safe),) if takes_safety else (3.25,))
     assert found.parts == {"safety": (log_odds(p_safe),), "helpfulness": (3.25,), "unsafe": (float(takes_safety),)}
+
+
+def test_without_whitening_the_scores_of_two_steps_can_be_compared() -> None:
+    whitened = Llama2(fixed("s", [0.0, 2.0]), fixed("h", [7.0, 7.0]), Llama2Reward(whiten=True))
+    plain = unwhitened(whitened)
+    samples = [sample(kind="harmful"), sample(kind="harmful")]
+    assert whitened(samples).total == (-1.0, 1.0) and plain(samples).total == (0.0, 2.0)
+    other = fixed("s", [1.0])
+    assert unwhitened(other) is other
 
 
 def test_at_the_threshold_an_answer_counts_as_safe() -> None:

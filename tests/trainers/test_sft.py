@@ -1,5 +1,6 @@
 """The loss is on the tokens asked for; rows too long are counted; a resumed run equals an unbroken one."""
 
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cai.encoding import answered, earlier_answers
 from cai.errors import EngineError, InputError, Interrupted
 from cai.prompts import Rendered, Templates
 from cai.records import Message
+from cai.store import StepFolder
 from cai.train_config import AdapterConfig, SftConfig
 from cai.trainers.common import latest_checkpoint, optimisation
 from cai.trainers.sft import Row, learned, train_sft
@@ -212,7 +214,38 @@ def test_interrupted_and_resumed_equals_unbroken(tmp_path: Path, kind: str) -> N
     assert first.curve | second.curve == pytest.approx(whole.curve, abs=1e-5)
     ours, theirs = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("parts", "whole"))
     assert all(torch.allclose(ours[key], theirs[key], atol=1e-6) for key in theirs)
-    assert not (tmp_path / "parts" / "checkpoints").exists()
+
+
+def test_figures_after_a_resume_are_those_of_all_steps(tmp_path: Path) -> None:
+    """TRL counts tokens, and takes the mean of the loss, from where it was taken up again."""
+    whole, first, second = Log(), Log(interrupt_at=3), Log()
+    told = train_sft(rows(), "tiny-random", tmp_path / "whole", CONFIG, 7, whole)
+    with pytest.raises(Interrupted):
+        train_sft(rows(), "tiny-random", tmp_path / "parts", CONFIG, 7, first)
+    again = train_sft(rows(), "tiny-random", tmp_path / "parts", CONFIG, 7, second)
+    assert again["loss"] == pytest.approx(told["loss"], abs=1e-5)
+    assert told["loss"] == pytest.approx(sum(whole.curve.values()) / len(whole.curve), abs=1e-6)
+    tokens = [{step: row["num_tokens"] for step, row in log.rows.items()} for log in (whole, first, second)]
+    assert tokens[1] | tokens[2] == tokens[0]
+
+
+def test_a_training_that_is_stopped_after_its_last_step_takes_no_step_again(tmp_path: Path) -> None:
+    """Between the last step and DONE its checkpoints stay, be the model left already or not."""
+    told = train_sft(rows(), "tiny-random", tmp_path, CONFIG, 7, Log())
+    left = (tmp_path / "model" / "model.safetensors").read_bytes()
+    shutil.rmtree(tmp_path / "model")
+    log = Log()
+    again = train_sft(rows(), "tiny-random", tmp_path, CONFIG, 7, log)
+    assert log.rows == {} and again["resumed_from"] == f"checkpoint-{told['steps']}"
+    assert {**again, "resumed_from": None} == told
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == left
+    StepFolder(tmp_path).finish(told)
+    assert not (tmp_path / "checkpoints").exists() and (tmp_path / "DONE").is_file()
+
+
+def test_what_is_left_of_a_model_is_no_pickle(tmp_path: Path) -> None:
+    train_sft(rows(), "tiny-random", tmp_path, CONFIG, 7, Log())
+    assert {path.suffix for path in (tmp_path / "model").iterdir()} <= {".safetensors", ".json", ".jinja"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -55,7 +55,7 @@ def test_nothing_is_reported_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("trl.trainer.base_trainer.send_telemetry", lambda *given, **named: told.append((given, named)))
     trained(tmp_path)
     assert told == []
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "model"]
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb", "trackio"])

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from rl_data import prompts
 
 from cai.repeats import runs_of
+from cai.sameness import distinct, stock_phrases
 from cai.trainers.reward import Rewarded, Sample
 from cai.trainers.rewards import means
-from cai.trainers.watched import Watched, distinct, figures, stock_phrases
+from cai.trainers.watched import Watched, figures
 
 FIRST, SECOND = prompts("bad", 2)
 TEXTS = st.lists(st.lists(st.sampled_from("abc"), max_size=8).map(" ".join), min_size=1, max_size=6)

@@ -1,0 +1,186 @@
+"""A step of PPO beside one of TRL's RLOO: time and peak memory, with the same model, rewards, prompts and lengths.
+
+    python -m benchmarks.rl_step
+
+Each training runs in a process of its own, a few steps of 16 answers, 4 to a prompt, of up to 32 tokens; they take
+turns, in turned order. A step's time is that between the ends of two steps, so the first doesn't count. Every answer is
+scored by the same preference model, SmolLM2-135M with a head of zeros: what it says costs as much as what a trained one
+says. Rows go to benchmarks/rl.json.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks.__main__ import merge_rows
+
+RESULTS = Path(__file__).with_name("rl.json")
+MODEL, STEPS, PROMPTS, SAMPLES, TOKENS, TURNS = "smollm2-135m", 4, 4, 4, 32, 2
+SETTINGS: dict[str, dict[str, Any]] = {
+    "rloo": {"algorithm": "rloo"},
+    "ppo": {"algorithm": "ppo", "critic": "separate"},
+    "ppo-head": {"algorithm": "ppo", "critic": "head"},
+    "rloo-lora": {"algorithm": "rloo", "adapter": {}},
+    "ppo-lora": {"algorithm": "ppo", "critic": "head", "adapter": {}},
+}
+TOLD = {
+    "ppo": "PPO with a critic of its own",
+    "ppo-head": "PPO with a value head on the policy",
+    "ppo-lora": "PPO with LoRA and a value head",
+    "rloo-lora": "RLOO with LoRA",
+}
+TIMED = ("rloo", "ppo", "ppo-head")
+
+
+def main() -> None:
+    """Measures all and writes the rows."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in SETTINGS}
+    for turn in range(TURNS):
+        for name in TIMED if turn % 2 == 0 else reversed(TIMED):
+            found[name].append(_apart(name))
+    for name in set(SETTINGS) - set(TIMED):
+        found[name].append(_apart(name))
+    rows = [*(_speed(name, found) for name in TIMED[1:]), *(_memory(name, found) for name in TOLD)]
+    merge_rows(RESULTS, rows)
+    for row in rows:
+        print(f"{row['name']}: {row['value']:.3g} {row['unit']} ({row['reach']}); {row['detail']}")
+
+
+def _apart(name: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.rl_step", name]
+    told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    print(name, told, end="", flush=True)
+    return json.loads(told)
+
+
+def _speed(name: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    seconds = {one: statistics.median(s for run in found[one] for s in run["seconds"]) for one in ("rloo", name)}
+    ratio = seconds["rloo"] / seconds[name]
+    share = statistics.median(run["generating"] for run in found[name])
+    tokens = PROMPTS * SAMPLES * TOKENS
+    return {
+        "name": f"rl_step_{name.replace('-', '_')}",
+        "value": ratio,
+        "reach": "0.8",
+        "reached": ratio >= 0.8,
+        "unit": "of TRL's RLOO, tokens a second",
+        "command": "python -m benchmarks.rl_step",
+        "detail": (
+            f"{TOLD[name]}: {seconds[name]:.1f} s a step of {tokens} written tokens, RLOO {seconds['rloo']:.1f} s "
+            f"(medians of {TURNS} x {STEPS - 1} steps, in turns); sampling, scoring and reading take {share:.0%} of it"
+        ),
+    }
+
+
+def _memory(name: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    peak = max(run["resident"] for run in found[name])
+    plain = max(run["resident"] for run in found["rloo"])
+    return {
+        "name": f"rl_memory_{name.replace('-', '_')}",
+        "value": peak / 1024,
+        "reach": "stated",
+        "reached": True,
+        "unit": "GB",
+        "command": "python -m benchmarks.rl_step",
+        "detail": f"peak resident memory of {TOLD[name]}, float32 on a CPU; RLOO, full: {plain / 1024:.2f} GB",
+    }
+
+
+def _one(name: str) -> dict[str, Any]:
+    """A training in this process: seconds of each step but the first, share of sampling, and peak memory, MB."""
+    from pydantic import TypeAdapter
+
+    from benchmarks.memory import resident
+    from cai.prompts import Templates
+    from cai.questions import load_prompts
+    from cai.rl_config import GrpoConfig, PpoConfig, RlooConfig
+    from cai.trainers.mixing import Task
+    from cai.trainers.preference_reward import PreferenceReward
+    from cai.trainers.rewards import Part, Sum
+
+    common = {"steps": STEPS, "max_tokens": TOKENS, "learning_rate": 1e-9, "save_every": 1000, "samples": SAMPLES}
+    sizes = {"prompts_per_step": PROMPTS, "micro_batch": 8}
+    more = {"minibatch": PROMPTS * SAMPLES} if name.startswith("ppo") else {}
+    kinds: TypeAdapter[Any] = TypeAdapter(PpoConfig | RlooConfig | GrpoConfig)
+    config = kinds.validate_python({**common, **sizes, **more, **SETTINGS[name]})
+    templates = Templates("chat")
+    prompts = islice(load_prompts("questions/helpful", "helpful").prompts, STEPS * PROMPTS)
+    tasks = [Task(templates.render("respond", messages=one.messages), "helpful") for one in prompts]
+    with tempfile.TemporaryDirectory() as folder:
+        reward = Sum([Part("score", 1.0, PreferenceReward(_scorer(Path(folder))))])
+        watch = _trained(config, tasks, reward, Path(folder) / "run")
+    return {"seconds": watch.seconds, "generating": watch.generating, "resident": resident()}
+
+
+def _trained(config: Any, tasks: Any, reward: Any, folder: Path) -> _Kept:
+    from cai.rl_config import PpoConfig
+    from cai.trainers.ppo import train_ppo
+    from cai.trainers.rl import train_rl
+
+    watch = _Kept()
+    if isinstance(config, PpoConfig):
+        repeated = [task.prompt for task in tasks]
+        train_ppo(repeated, MODEL, reward, folder, config, 0, watch)
+    else:
+        train_rl([], tasks, MODEL, reward, folder, config, 0, watch)
+    return watch
+
+
+class _Kept:
+    """Keeps when each step ended, and what was logged."""
+
+    def __init__(self) -> None:
+        self._ends: list[float] = []
+        self._rows: list[dict[str, Any]] = []
+
+    def step(self, done: int, total: int) -> None:
+        """A step ended."""
+        self._ends.append(time.perf_counter())
+
+    def metric(self, row: dict[str, Any]) -> None:
+        """Adds a row."""
+        self._rows.append(row)
+
+    @property
+    def seconds(self) -> list[float]:
+        """Of each step but the first."""
+        return [after - before for before, after in pairwise(self._ends)]
+
+    @property
+    def generating(self) -> float | None:
+        """Share of the time before the losses; TRL doesn't tell its own."""
+        spent = [row["seconds_generating"] for row in self._rows if "seconds_generating" in row][1:]
+        return sum(spent) / sum(self.seconds) if spent else None
+
+
+def _scorer(folder: Path) -> str:
+    """A preference model of the policy's size."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from cai.weights import resolve
+
+    made: Any = AutoModelForSequenceClassification.from_pretrained(
+        resolve(MODEL), num_labels=1, dtype=torch.float32, use_safetensors=True
+    )
+    tokenizer: Any = AutoTokenizer.from_pretrained(resolve(MODEL))
+    made.config.pad_token_id = tokenizer.pad_token_id
+    made.score.weight.data.zero_()
+    made.save_pretrained(folder / "scorer")
+    tokenizer.save_pretrained(folder / "scorer")
+    return str(folder / "scorer")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(json.dumps(_one(sys.argv[1])))
+    else:
+        main()

@@ -1,0 +1,76 @@
+"""The records of the evaluation's suites are listed and shown like all others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from markupsafe import escape
+from view_data import HOSTILE, comparison, completion, prompt, recipe, stored, visitor
+
+from cai.material import Material
+from cai.records import Classified, Conduct, Harm, Match, OverRefusal, Record
+from cai.shown import principles, questions
+from cai.stages.report_excerpts import visible
+
+CONDUCT = Conduct(
+    refusal=({"full refusal": -0.1},),
+    evasion=({"evades": -0.2},),
+    p={"full refusal": 0.9},
+    does="full refusal",
+    p_evasive=0.8,
+    refusal_by_rule=False,
+    evasive_by_rule=False,
+)
+
+
+def suites() -> dict[str, list[Record]]:
+    one = {"id": "base/1", "model": "base", "prompt": prompt("Kill a process?")}
+    return {
+        "win_rates": [Match(**dict(comparison("Who wins?", 2.0)), models=("base", "SL-CAI"))],
+        "harmfulness": [Harm(**one, answer=HOSTILE, logprobs={"0": -0.1}, harm=0.25, reward=1.0)],
+        "refusals": [Classified(**one, answer="No.", truth="compliance", conduct=CONDUCT)],
+        "over_refusal": [OverRefusal(**one, safe=True, type="homonym", response=completion("No."), conduct=CONDUCT)],
+    }
+
+
+def test_each_suite_has_its_filters_and_its_figure(tmp_path: Path) -> None:
+    stored(tmp_path / "runs", "made", suites())
+    viewer = visitor(tmp_path / "runs")
+    for address in ("win_rates?f.model=SL-CAI&f.models=base+against+SL-CAI&low=0.8",
+                    "harmfulness?f.model=base&high=0.3&q=alert",
+                    "refusals?f.does=full+refusal&f.evasive=yes&f.model+and+rule=disagree&f.people+say=compliance",
+                    "over_refusal?f.safe=yes&f.type=homonym&f.model=base"):  # fmt: skip
+        page = viewer.get(f"/run/made/records/{address}").text
+        links = re.findall(r'data-row href="([^"]+)"', page)
+        assert len(links) == 1, address
+        assert viewer.get(links[0].replace("&amp;", "&")).status_code == 200
+
+
+def test_a_match_whose_principle_is_gone_keeps_its_readings(tmp_path: Path) -> None:
+    stored(tmp_path / "runs", "made", suites())
+    key = suites()["win_rates"][0].id  # type: ignore[attr-defined]
+    page = visitor(tmp_path / "runs").get("/run/made/records/win_rates/item", params={"id": key}).text
+    assert "Answer a shown as (A)" in page and "SL-CAI" in page
+    assert "has no principle &#39;privacy&#39; any more" in page and "as the judge was shown it" not in page
+
+
+def test_what_the_judge_was_asked_is_shown_in_its_very_words(tmp_path: Path) -> None:
+    found, rules = suites(), Material(recipe("made"))
+    (match,) = found["win_rates"]
+    known = min(principles(rules, "win_rates"))
+    assert isinstance(match, Match)
+    readings = tuple(one.model_copy(update={"principle": known}) for one in match.verdict.readings)
+    verdict = match.verdict.model_copy(update={"readings": readings})
+    found["win_rates"] = [match.model_copy(update={"principles": (known,), "verdict": verdict})]
+    stored(tmp_path / "runs", "made", found)
+    viewer = visitor(tmp_path / "runs")
+    for stage, count in (("win_rates", 2), ("harmfulness", 1), ("refusals", 2), ("over_refusal", 2)):
+        (one,) = found[stage]
+        page = viewer.get(f"/run/made/records/{stage}/item", params={"id": one.id}).text  # type: ignore[attr-defined]
+        assert page.count("as the judge was shown it") == count, stage
+        for question in questions(rules, stage, one):
+            (shown,) = question.shown
+            lines = visible(shown.prompt.readable())
+            assert str(escape(lines[:200])) in page, stage
+        assert "<script>alert" not in page
