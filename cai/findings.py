@@ -56,7 +56,8 @@ def timing(stage: str, summary: Mapping[str, Any]) -> StageTiming:
     items = summary.get("items") or summary.get("rows") or summary.get("pairs") or summary.get("prompts") or 0
     rate = tokens / seconds if tokens and seconds else None
     read, cached = summary.get("prompt_tokens"), summary.get("cached_tokens")
-    return StageTiming(stage, seconds, items, tokens, rate, cached / read if read and cached is not None else None)
+    share, joules = cached / read if read and cached is not None else None, summary.get("gpu_joules")
+    return StageTiming(stage, seconds, items, tokens, rate, share, joules)
 
 
 def dropped(material: Material, steps: Mapping[str, Step], comparisons: list[Comparison]) -> dict[str, int]:

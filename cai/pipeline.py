@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cai import __version__
+from cai.energy import drawn
 from cai.engines.pool import Pool
 from cai.errors import InputError, Interrupted
 from cai.job import Job
@@ -52,14 +53,20 @@ def run(material: Material, folder: RunFolder, reporter: Reporter, until: str | 
 def _run_step(job: Job) -> None:
     job.folder.begin(_spec(job))
     job.folder.log(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} begun by cai {__version__}")
-    started = time.monotonic()
+    started, before = time.monotonic(), drawn()
     try:
         summary = run_launched(job) if launched(job) else RUNNERS[job.step.stage](job)
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise Interrupted(f"stopped in {job.step.stage}; run the same command again to go on") from None
     finally:
         job.folder.close()
-    job.folder.finish({"seconds": round(time.monotonic() - started, 3), **summary})
+    took = {"seconds": round(time.monotonic() - started, 3), **_energy(before, drawn())}
+    job.folder.finish({**took, **summary})
+
+
+def _energy(before: float | None, after: float | None) -> dict[str, int]:
+    """Nothing where no counter was read, or where it began anew."""
+    return {} if before is None or after is None or after < before else {"gpu_joules": round(after - before)}
 
 
 def _spec(job: Job) -> dict[str, Any]:

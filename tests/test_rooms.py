@@ -13,7 +13,7 @@ PACKAGE = ROOT / "cai"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS = (
-    {"credentials", "errors", "identity", "records", "resources", "quiet", "stopping"},
+    {"credentials", "energy", "errors", "identity", "records", "resources", "quiet", "stopping"},
     {"yamlfile", "transcripts"},
     {
         "engine_config",
@@ -136,6 +136,7 @@ HOMES = {
     "orjson": {"engines", "store"},
     "psutil": {"engines"},
     "uvloop": {"engines"},
+    "pynvml": {"energy"},
     "vllm": {"engines"},
     "torch": {"engines", "trainers", "weights"},
     "transformers": {"engines", "trainers", "weights", "quiet"},

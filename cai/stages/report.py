@@ -57,6 +57,7 @@ class StageTiming:
     """What one stage took. `tokens` are those that models wrote, or that a training stage learned from.
 
     `cached`: the share of the prompts' tokens that the engine had computed before; None where it was not counted.
+    `joules`: what the GPUs of this machine drew meanwhile; None where none says.
     """
 
     stage: str
@@ -65,6 +66,7 @@ class StageTiming:
     tokens: int
     tokens_per_second: float | None
     cached: float | None = None
+    joules: int | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,7 @@ def _view(findings: Findings) -> dict[str, Any]:
         "principles": {principle.id: principle for principle in findings.constitution.principles},
         "evaluated": evaluated(findings.evaluation, findings.recipe),
         "counts": _counts(findings, transcripts),
+        "energy": energy_sentence(findings.timings),
         "flags": FLAGS,
         "flagged": flag_table(findings.revisions),
         "steps": STEPS,
@@ -252,6 +255,18 @@ def _counts(findings: Findings, transcripts: Sequence[Transcript]) -> list[Fact]
     kept += [Fact("ablated rounds", str(len(findings.ablated)), "train nothing")] if findings.ablated else []
     kept += [Fact("scores not finite", str(broken), "left out of every mean")] if broken else []
     return kept + [Fact(name, str(count), _why(name)) for name, count in findings.dropped.items()]
+
+
+def energy_sentence(timings: Sequence[StageTiming]) -> str:
+    """What the GPUs drew, all together and by stage in watt-hours."""
+    known = {one.stage: one.joules / 3600 for one in timings if one.joules is not None}
+    if not known:
+        return "Energy: not known; no GPU that counts it took part."
+    stages = ", ".join(f"{stage} {hours:,.2f}" for stage, hours in known.items())
+    return (
+        f"Energy: {sum(known.values()):,.2f} Wh by the counters of the GPUs here ({stages}), which count whoever "
+        "uses them, and neither the rest of the machine nor a server."
+    )
 
 
 def _why(name: str) -> str:
