@@ -46,20 +46,20 @@ from cai.weights import resolve
 
 MODEL = "smollm2-135m"
 RESULTS = Path(__file__).with_name("rl.json")
-STEPS, ANSWERS, TOKENS, SAMPLES = 8, 16, 32, 4
+STEPS, ANSWERS, TOKENS, SAMPLES = 24, 16, 24, 4
 """Of each training: steps, answers a step, tokens of the longest answer; answers a prompt where there are several."""
 
-WORDS = 40
+WORDS = 24
 """Longer prompts are left out."""
 
-ASKED, EACH = 48, 2
+ASKED, EACH = 80, 4
 """Held-out prompts, and answers to each."""
 
-COMMON = {"steps": STEPS, "max_tokens": TOKENS, "learning_rate": 3e-5, "save_every": 4, "helpful_share": 1.0}
+COMMON = {"steps": STEPS, "max_tokens": TOKENS, "learning_rate": 2e-5, "save_every": 8, "helpful_share": 1.0}
 GROUPS = {**COMMON, "prompts_per_step": ANSWERS // SAMPLES, "samples": SAMPLES, "micro_batch": 8}
 CONFIGS: dict[str, PpoConfig | RlooConfig | GrpoConfig] = {
     "ppo": PpoConfig(
-        **COMMON, prompts_per_step=ANSWERS, minibatch=8, micro_batch=8, warmup=0, value_learning_rate=3e-5
+        **COMMON, prompts_per_step=ANSWERS, minibatch=ANSWERS, micro_batch=8, warmup=0, value_learning_rate=3e-5
     ),
     "rloo": RlooConfig(**GROUPS),
     "grpo": GrpoConfig(**GROUPS),

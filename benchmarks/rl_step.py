@@ -4,8 +4,8 @@
 
 Each training runs in a process of its own, a few steps of 16 answers, 4 to a prompt, of up to 32 tokens; they take
 turns, in turned order. A step's time is that between the ends of two steps, so the first doesn't count. Every answer is
-scored by the same preference model, SmolLM2-135M with a head of zeros: what it says costs as much as what a trained one
-says. Rows go to benchmarks/rl.json.
+scored by the same preference model, SmolLM2-135M with a head that has learned nothing, which costs as much as a trained
+one. Rows go to benchmarks/rl.json.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from benchmarks.__main__ import merge_rows
 
 RESULTS = Path(__file__).with_name("rl.json")
-MODEL, STEPS, PROMPTS, SAMPLES, TOKENS, TURNS = "smollm2-135m", 4, 4, 4, 32, 2
+STEPS, PROMPTS, SAMPLES, TOKENS, TURNS = 4, 4, 4, 32, 2
 SETTINGS: dict[str, dict[str, Any]] = {
     "rloo": {"algorithm": "rloo"},
     "ppo": {"algorithm": "ppo", "critic": "separate"},
@@ -96,42 +96,16 @@ def _memory(name: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]
 
 def _one(name: str) -> dict[str, Any]:
     """A training in this process: seconds of each step but the first, share of sampling, and peak memory, MB."""
-    from pydantic import TypeAdapter
-
     from benchmarks.memory import resident
-    from cai.prompts import Templates
-    from cai.questions import load_prompts
-    from cai.rl_config import GrpoConfig, PpoConfig, RlooConfig
-    from cai.trainers.mixing import Task
-    from cai.trainers.preference_reward import PreferenceReward
-    from cai.trainers.rewards import Part, Sum
+    from benchmarks.rl_work import configured, train
 
     common = {"steps": STEPS, "max_tokens": TOKENS, "learning_rate": 1e-9, "save_every": 1000, "samples": SAMPLES}
     sizes = {"prompts_per_step": PROMPTS, "micro_batch": 8}
     more = {"minibatch": PROMPTS * SAMPLES} if name.startswith("ppo") else {}
-    kinds: TypeAdapter[Any] = TypeAdapter(PpoConfig | RlooConfig | GrpoConfig)
-    config = kinds.validate_python({**common, **sizes, **more, **SETTINGS[name]})
-    templates = Templates("chat")
-    prompts = islice(load_prompts("questions/helpful", "helpful").prompts, STEPS * PROMPTS)
-    tasks = [Task(templates.render("respond", messages=one.messages), "helpful") for one in prompts]
-    with tempfile.TemporaryDirectory() as folder:
-        reward = Sum([Part("score", 1.0, PreferenceReward(_scorer(Path(folder))))])
-        watch = _trained(config, tasks, reward, Path(folder) / "run")
-    return {"seconds": watch.seconds, "generating": watch.generating, "resident": resident()}
-
-
-def _trained(config: Any, tasks: Any, reward: Any, folder: Path) -> _Kept:
-    from cai.rl_config import PpoConfig
-    from cai.trainers.ppo import train_ppo
-    from cai.trainers.rl import train_rl
-
     watch = _Kept()
-    if isinstance(config, PpoConfig):
-        repeated = [task.prompt for task in tasks]
-        train_ppo(repeated, MODEL, reward, folder, config, 0, watch)
-    else:
-        train_rl([], tasks, MODEL, reward, folder, config, 0, watch)
-    return watch
+    with tempfile.TemporaryDirectory() as folder:
+        train(configured({**common, **sizes, **more, **SETTINGS[name]}), Path(folder) / "run", watch)
+    return {"seconds": watch.seconds, "generating": watch.generating, "resident": resident()}
 
 
 class _Kept:
@@ -159,24 +133,6 @@ class _Kept:
         """Share of the time before the losses; TRL doesn't tell its own."""
         spent = [row["seconds_generating"] for row in self._rows if "seconds_generating" in row][1:]
         return sum(spent) / sum(self.seconds) if spent else None
-
-
-def _scorer(folder: Path) -> str:
-    """A preference model of the policy's size."""
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    from cai.weights import resolve
-
-    made: Any = AutoModelForSequenceClassification.from_pretrained(
-        resolve(MODEL), num_labels=1, dtype=torch.float32, use_safetensors=True
-    )
-    tokenizer: Any = AutoTokenizer.from_pretrained(resolve(MODEL))
-    made.config.pad_token_id = tokenizer.pad_token_id
-    made.score.weight.data.zero_()
-    made.save_pretrained(folder / "scorer")
-    tokenizer.save_pretrained(folder / "scorer")
-    return str(folder / "scorer")
 
 
 if __name__ == "__main__":

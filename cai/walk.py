@@ -83,6 +83,9 @@ def _gather_left(job: Job, shards: Shards, kind: type[Record], owner: Callable[[
     on_ray = isinstance(job.material.recipe.executor, RayExecutor)
     if not (on_ray or Path(shards.path).is_dir()):
         return
+    if not shards.left():
+        shards.clear()
+        return
     stored = job.folder.index(kind, owner)
     try:
         gather_left(shards, kind, owner, stored, job.folder.append)

@@ -164,20 +164,25 @@ def _connect(config: RayExecutor) -> None:
     with needing("ray"):
         import ray
         import ray.data
-        from ray.exceptions import RayError
     address = config.address or os.environ.get("RAY_ADDRESS") or "local"
     if not ray.is_initialized():
         size = round(config.object_store_gb * 1e9) if config.object_store_gb else None
         own = {"include_dashboard": False, "object_store_memory": size} if address == "local" else {}
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
-        except (ConnectionError, RayError, RuntimeError, ValueError) as error:
-            raise EngineError(
-                f"executor.address: Ray at {address} cannot be reached ({first_line(error)}); "
-                "give the address that `ray start --head` printed, or none to start Ray here"
-            ) from None
+        except Exception as error:  # noqa: BLE001 - where a busy machine starts it too late, Ray raises no class of its own
+            raise EngineError(_not_there(address, first_line(error))) from None
     if address == "local" and (has := ray.cluster_resources().get("CPU", 0)) < config.cpus:
         raise EngineError(f"executor.cpus: a replica of {config.cpus:g} cores has no room on this machine's {has:g}")
+
+
+def _not_there(address: str, reason: str) -> str:
+    if address == "local":
+        return f"executor: Ray did not start on this machine ({reason}); run the same command again"
+    return (
+        f"executor.address: Ray at {address} cannot be reached ({reason}); give the address that `ray start --head` "
+        "printed, or none to start Ray here"
+    )
 
 
 def _configure() -> None:

@@ -10,9 +10,14 @@ import uuid
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, cast
 
 import psutil
 import pytest
+
+from cai.errors import EngineError
+from cai.executor_config import RayExecutor
+from cai.executors.ray import run_on_ray
 
 pytestmark = [
     pytest.mark.slow,
@@ -165,3 +170,23 @@ def test_items_that_fail_are_listed_and_asked_again(cluster: Cluster, tmp_path: 
     (failures,) = tmp_path.glob("smoke/revise-*/failures.jsonl")
     assert 16 <= len(failures.read_text("utf-8").splitlines()) <= 24
     assert not list(tmp_path.glob("smoke/revise-*/DONE"))
+
+
+@pytest.mark.parametrize(
+    ("address", "told"), [(None, "Ray did not start on this machine"), ("10.0.0.1:6379", "Ray at 10.0.0.1:6379")]
+)
+def test_a_ray_that_is_not_there_is_an_error_to_act_on(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, told: str
+) -> None:
+    """A raylet that is not up within 30 seconds is told of by a bare Exception."""
+    import ray
+
+    def late(*_: Any, **__: Any) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", late)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    config, nothing = RayExecutor(type="ray", address=address), cast("Any", None)
+    with pytest.raises(EngineError, match=rf"{told} .*timed out during startup"):
+        run_on_ray([nothing], nothing, {}, print, print, print, config, [])
