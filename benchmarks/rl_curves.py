@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.__main__ import merge_rows
 from benchmarks.human import HELD_OUT, groups_of
@@ -40,7 +40,7 @@ from cai.trainers.preference_reward import PreferenceReward
 from cai.trainers.reward import Reward
 from cai.trainers.rewards import Part, Sum
 from cai.trainers.rl import train_rl
-from cai.trainers.rollout import Written, write
+from cai.trainers.rollout import Written, seeds_of, write
 from cai.trainers.watched import Watched
 from cai.weights import resolve
 
@@ -146,10 +146,9 @@ def _scored_samples(setting: Setting) -> dict[str, Any]:
 
 def _answers(model: str, setting: Setting, each: int, log_ratio: bool = True) -> dict[str, Any]:
     """Answers to the held-out prompts, each with both scores, its log-ratio to the start (nats) and its tokens."""
-    set_seed(0)
     tasks = [task for task in setting.asked for _ in range(each)]
     policy, tokenizer = _loaded(model)
-    written = write(policy, tokenizer, tasks, TOKENS, 1.0, 32)
+    written = write(policy, tokenizer, tasks, seeds_of(len(tasks), "answers"), TOKENS, 1.0, 32)
     own = _sums(policy, written) if log_ratio else [0.0] * len(tasks)
     del policy
     gc.collect()

@@ -142,7 +142,7 @@ class PpoConfig(RlBase):
     micro_batch: int = knob(
         16, "Answers in one forward pass; divides minibatch. It changes no figure but by rounding.", ge=1
     )
-    sampling_batch: int = identity(64, "Answers written at once; other ones are drawn where it changes.", ge=1)
+    sampling_batch: int = knob(64, "Answers written at once; the same ones whatever it is, up to rounding.", ge=1)
     learning_rate: float = identity(1e-6, "Learning rate of the policy (AdamW), constant; Llama 2: 1e-6.", gt=0)
     value_learning_rate: float = identity(9e-6, "That of the value function; InstructGPT (1.3B, 6B): 9e-6.", gt=0)
     warmup: int = identity(
@@ -234,7 +234,7 @@ class BestOfNConfig(RlBase):
         "Learns the best answers of all rounds so far; Llama 2 lost abilities where it took the last round's alone.",
     )
     temperature: float = identity(1.0, "Sampling temperature; Llama 2 found 1.2 to 1.3 best for 10 to 100.", gt=0)
-    sampling_batch: int = identity(64, "Answers written at once; other ones are drawn where it changes.", ge=1)
+    sampling_batch: int = knob(64, "Answers written at once; the same ones whatever it is, up to rounding.", ge=1)
     learning_rate: float = identity(1e-5, "Peak learning rate of the finetuning (AdamW), as `sft.learning_rate`.", gt=0)
     epochs: float = identity(1.0, "Passes over a round's rows.", gt=0)
     batch_size: int = identity(32, "Rows in one optimizer step.", ge=1)

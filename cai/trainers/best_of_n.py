@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cai.errors import InputError
 from cai.identity import digest, seed_of
@@ -29,7 +29,7 @@ from cai.trainers.mixing import Task, in_turn
 from cai.trainers.panel import Panel
 from cai.trainers.reward import Reward
 from cai.trainers.rewards import means
-from cai.trainers.rollout import write
+from cai.trainers.rollout import seeds_of, write
 from cai.trainers.sft import train_sft
 from cai.weights import resolve
 
@@ -141,10 +141,10 @@ def _sampled(
     asked: Sequence[Task], start: str, reward: Reward, config: BestOfNConfig, seed: int, number: int
 ) -> Sampled:
     """The answers of one round, rewarded all at once."""
-    set_seed(seed_of(seed, "best of n sampling", number) % 2**32)
     model, tokenizer = _loaded(start)
     tasks = [task for task in asked for _ in range(config.samples)]
-    written = write(model, tokenizer, tasks, config.max_tokens, config.temperature, config.sampling_batch)
+    seeds = seeds_of(len(tasks), seed, "best of n sampling", number)
+    written = write(model, tokenizer, tasks, seeds, config.max_tokens, config.temperature, config.sampling_batch)
     del model
     gc.collect()
     rewarded = reward(written.samples)

@@ -27,7 +27,7 @@ from cai.trainers.panel_aside import Aside
 from cai.trainers.panel_looks import Look, best, gaps, stopped, told
 from cai.trainers.reward import Reward, Rewarded, Sample
 from cai.trainers.rewards import means
-from cai.trainers.rollout import write
+from cai.trainers.rollout import seeds_of, write
 from cai.trainers.watched import ANSWERS
 
 PANEL = "panel/"
@@ -151,7 +151,8 @@ class Panel:
     def _written(self, policy: Any, tokenizer: Any, cast: AbstractContextManager[Any]) -> tuple[Sample, ...]:
         config, tasks = self._config, [one.task for one in self._asked]
         with cast:
-            return write(policy, tokenizer, tasks, config.max_tokens, config.temperature, _AT_ONCE).samples
+            seeds = seeds_of(len(tasks), self._seed)
+            return write(policy, tokenizer, tasks, seeds, config.max_tokens, config.temperature, _AT_ONCE).samples
 
     def _look_of(self, step: int, answers: Sequence[PanelAnswer]) -> Look:
         rule = self._settings.stop

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import DistributedType, set_seed
-from torch import Tensor
 from transformers import AutoTokenizer
 
 from cai.errors import InputError
@@ -32,12 +31,13 @@ from cai.trainers.lora import save_merged
 from cai.trainers.mixing import Task
 from cai.trainers.panel import Panel
 from cai.trainers.ppo_data import Texts, of_step, tasks_of
+from cai.trainers.ppo_shared import part, together
 from cai.trainers.ppo_state import Checkpoints, Progress
 from cai.trainers.ppo_step import Learner, described, lesson
 from cai.trainers.processes import any_of_them, first
 from cai.trainers.reward import Reward
 from cai.trainers.rewards import means
-from cai.trainers.rollout import read, write
+from cai.trainers.rollout import Rollout, read, seeds_of, write
 from cai.weights import resolve
 
 _BETAS, _EPSILON = (0.9, 0.95), 1e-5
@@ -160,14 +160,15 @@ class _Training:
     def step(self) -> dict[str, float]:
         """One step: writes answers, has them scored, learns from them. Returns what is logged."""
         number, config = self.progress.step + 1, self._config
-        set_seed(seed_of(self._seed, "ppo", number, self._accelerator.process_index) % 2**32)
+        set_seed(seed_of(self._seed, "ppo", number) % 2**32)
         begun = time.perf_counter()
-        rollout = self._roll_out(of_step(self._tasks, number, config))
+        rollout = self._roll_out(of_step(self._tasks, number, config), number)
         written = time.perf_counter()
-        rewarded = self._reward(rollout.written.samples)
+        rollout, rewarded = together(rollout, self._reward(rollout.written.samples), self._accelerator)
         taught = lesson(rollout, rewarded.total, self._control.weight, config)
         rate = self._rate(number)
         self._whole.train()
+        set_seed(seed_of(self._seed, "ppo", number, "learning") % 2**32)  # a reward may have drawn
         told = {**described(taught), **self._learner.learn(taught, number)}
         if self._ema:
             self._ema.update()
@@ -175,17 +176,17 @@ class _Training:
         told = self._over_processes(told)
         row = {**told, "kl_coefficient": self._control.weight, "learning_rate": rate}
         self._control.update(told["kl_answer"])
-        tokens = int(self._summed(rollout.written.mask.sum()))
+        tokens = int(rollout.written.mask.sum())
         return self.progress.note(row, tokens, written - begun, time.perf_counter() - written)
 
-    def _roll_out(self, tasks: Sequence[Task]) -> Any:
-        """What this process's share of the policy's answers is, and what is said of them."""
+    def _roll_out(self, tasks: Sequence[Task], step: int) -> Rollout:
+        """What this process's part of the policy's answers is, and what is said of them."""
         config, accelerator = self._config, self._accelerator
-        mine = tasks[accelerator.process_index :: accelerator.num_processes]
+        mine, seeds = part(len(tasks), accelerator), seeds_of(len(tasks), self._seed, "ppo", step)
+        drawn = config.max_tokens, config.temperature, config.sampling_batch
         self._whole.eval()
         with accelerator.autocast():
-            policy = self._whole.policy
-            written = write(policy, self._tokenizer, mine, config.max_tokens, config.temperature, config.sampling_batch)
+            written = write(self._whole.policy, self._tokenizer, tasks[mine], seeds[mine], *drawn)
             return read(self._whole, self._reference, written, config.temperature, config.micro_batch)
 
     def _rate(self, step: int) -> float:
@@ -199,15 +200,11 @@ class _Training:
 
     def _over_processes(self, told: dict[str, float]) -> dict[str, float]:
         """The mean of each figure over all processes."""
-        processes = self._accelerator.num_processes
-        if processes == 1:
+        if self._accelerator.num_processes == 1:
             return told
         values = torch.tensor(list(told.values()), dtype=torch.float32, device=self._accelerator.device)
-        return dict(zip(told, (self._summed(values) / processes).tolist(), strict=True))
-
-    def _summed(self, values: Tensor) -> Tensor:
-        found: Any = self._accelerator.reduce(values, "sum")
-        return found
+        found: Any = self._accelerator.reduce(values, "mean")
+        return dict(zip(told, found.tolist(), strict=True))
 
     def finish(self) -> dict[str, Any]:
         """Leaves the policy as a plain model: its weights' running mean where that is asked for, or an earlier look's.

@@ -80,18 +80,18 @@ class Learner:
     def learn(self, taught: Lesson, step: int) -> dict[str, float]:
         """Learns, and returns the mean over minibatches of what is logged. Answers are shuffled by torch's state."""
         config, answers = self._config, len(taught.rollout.written.samples)
-        size = min(config.minibatch, config.prompts_per_step * config.samples) // self._accelerator.num_processes
         rows: list[Mapping[str, float]] = []
         for epoch in range(config.epochs):
-            for number, minibatch in enumerate(torch.randperm(answers).split(size)):
+            for number, minibatch in enumerate(torch.randperm(answers).split(config.minibatch)):
                 rows.append(self._update(taught, minibatch, (step, epoch, number)))
         return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
     def _update(self, taught: Lesson, minibatch: Tensor, place: tuple[int, int, int]) -> dict[str, float]:
-        """One optimizer step."""
-        tokens = float(taught.rollout.written.mask[minibatch].sum())
+        """One optimizer step. Gradients and figures are means over processes, each of which has a part of the rows."""
+        mine, processes = self._mine(minibatch), self._accelerator.num_processes
+        tokens = float(taught.rollout.written.mask[minibatch].sum()) / processes
         sums: dict[str, float] = {}
-        for rows in minibatch.split(self._config.micro_batch):
+        for rows in mine.split(self._config.micro_batch):
             for name, value in self._accumulate(taught, rows, tokens).items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / tokens
         if self._texts:
@@ -102,7 +102,7 @@ class Learner:
         return {**sums, **norms}
 
     def _accumulate(self, taught: Lesson, rows: Tensor, count: int | float) -> dict[str, Tensor]:
-        """Adds the gradient of some answers of a minibatch, which has `count` tokens, and returns sums over tokens."""
+        """Adds the gradient of some answers of a minibatch, `count` tokens a process; returns sums over its tokens."""
         config, rollout = self._config, taught.rollout
         tokens, seen, width = rollout.written.rows(rows)
         mask, old, old_values, advantage, returns = (
@@ -127,15 +127,19 @@ class Learner:
     def _mix_in(self, texts: Texts, answers: int, place: tuple[int, int, int]) -> float:
         """Adds the gradient of the next-token loss on texts of pretraining; returns that loss, nats a token."""
         assert self._config.ptx
-        count = max(1, math.ceil(answers * self._config.ptx.ratio))
+        processes = self._accelerator.num_processes
+        count = processes * max(1, math.ceil(answers * self._config.ptx.ratio / processes))
         tokens, seen = (one.to(self._accelerator.device) for one in texts.drawn(count, *place))
-        learned, total = seen[:, 1:].sum(), 0.0
-        for rows in torch.arange(count).split(self._config.micro_batch):
+        learned, total = seen[:, 1:].sum() / processes, 0.0
+        for rows in self._mine(torch.arange(count)).split(self._config.micro_batch):
             said = self._model(tokens[rows], seen[rows], tokens.size(1) - 1, values=False)
             loss = -(said.log_probs * seen[rows, 1:]).sum() / learned
             self._accelerator.backward(self._config.ptx.weight * loss)
             total += float(loss.detach())
         return total
+
+    def _mine(self, rows: Tensor) -> Tensor:
+        return rows[self._accelerator.process_index :: self._accelerator.num_processes]
 
     def _cut(self, parameters: list[Any]) -> float:
         """Cuts the gradient of one part by itself, as a critic's is often many times the policy's. Returns its norm."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from cai.encoding import encode, prompt_text
+from cai.engines.sampling import invert
+from cai.identity import seed_of
 from cai.trainers.actor_critic import ActorCritic, Reference
 from cai.trainers.mixing import Task
 from cai.trainers.reward import Sample
@@ -56,11 +65,26 @@ class Rollout:
     values: Tensor
 
 
+def seeds_of(count: int, *place: str | int) -> list[int]:
+    """A seed for each of so many answers that are written at one place of a training."""
+    return [seed_of(*place, number) for number in range(count)]
+
+
 @torch.no_grad()
 def write(
-    policy: Any, tokenizer: Any, tasks: Sequence[Task], max_tokens: int, temperature: float, batch: int
+    policy: Any,
+    tokenizer: Any,
+    tasks: Sequence[Task],
+    seeds: Sequence[int],
+    max_tokens: int,
+    temperature: float,
+    batch: int,
 ) -> Written:
-    """An answer of `policy` to each task, `batch` at a time; torch's global random state decides the tokens."""
+    """An answer of `policy` to each task, `batch` at a time.
+
+    Each is drawn from its own seed, so that it does not depend on what is written beside it, or in which process, but
+    for rounding.
+    """
     device = policy.device
     starts = [encode(tokenizer, prompt_text(tokenizer, task.prompt), task.prompt) for task in tasks]
     prompts = _padded(starts, _padding(tokenizer), "left").to(device)
@@ -68,7 +92,8 @@ def write(
     answers, samples = [], []
     for rows in torch.arange(len(tasks)).split(batch):
         these = [tasks[row] for row in rows.tolist()]
-        found = _generate(policy, tokenizer, these, prompts[rows], given[rows], max_tokens, temperature)
+        drawn = _Drawn([seeds[row] for row in rows.tolist()], temperature)
+        found = _generate(policy, tokenizer, these, prompts[rows], given[rows], max_tokens, drawn)
         for task, ids in zip(these, found.tolist(), strict=True):
             answer, sample = _ended(tokenizer, task, ids)
             answers.append(answer)
@@ -91,14 +116,11 @@ def read(model: ActorCritic, reference: Reference, written: Written, temperature
 
 
 def _generate(
-    policy: Any, tokenizer: Any, tasks: Sequence[Task], prompts: Tensor, given: Tensor, most: int, temperature: float
+    policy: Any, tokenizer: Any, tasks: Sequence[Task], prompts: Tensor, given: Tensor, most: int, drawn: _Drawn
 ) -> Tensor:
     """Tokens after the prompts (rows, up to `most`), drawn from the whole distribution: nothing but temperature."""
     plain = GenerationConfig(
-        do_sample=True,
-        temperature=temperature,
-        top_k=0,
-        top_p=1.0,
+        do_sample=False,  # of what `drawn` leaves there is one
         num_beams=1,
         repetition_penalty=1.0,  # what the model's own settings say else would be filled in
         no_repeat_ngram_size=0,
@@ -110,9 +132,26 @@ def _generate(
     stops = _Stopped(tokenizer, tasks, prompts.size(1))
     criteria = StoppingCriteriaList([stops] if any(task.prompt.stop for task in tasks) else [])
     whole = policy.generate(
-        input_ids=prompts, attention_mask=given, generation_config=plain, stopping_criteria=criteria
+        input_ids=prompts,
+        attention_mask=given,
+        generation_config=plain,
+        logits_processor=LogitsProcessorList([drawn]),
+        stopping_criteria=criteria,
     )
     return whole[:, prompts.size(1) :]
+
+
+class _Drawn(LogitsProcessor):
+    """Draws the next token of each row by the row's own seed, and leaves no other."""
+
+    def __init__(self, seeds: Sequence[int], temperature: float) -> None:
+        self._draws, self._temperature = [random.Random(seed) for seed in seeds], temperature
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """(rows, vocabulary), minus infinity but at what was drawn."""
+        uniform = torch.tensor([[draw.random()] for draw in self._draws], dtype=torch.float64, device=scores.device)
+        drawn = invert((scores.float() / self._temperature).softmax(-1), uniform)
+        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
 
 
 class _Stopped(StoppingCriteria):

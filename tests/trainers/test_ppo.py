@@ -24,7 +24,7 @@ from cai.trainers.ppo import train_ppo
 from cai.trainers.ppo_data import Texts, of_step, tasks_of
 from cai.trainers.ppo_step import Learner, described, lesson
 from cai.trainers.preference_reward import PreferenceReward
-from cai.trainers.rollout import Rollout, read, write
+from cai.trainers.rollout import Rollout, read, seeds_of, write
 from cai.weights import resolve
 
 CPU = torch.device("cpu")
@@ -147,8 +147,7 @@ def test_micro_batches_and_the_padding_they_bring_change_no_figure(tmp_path: Pat
 
 
 def rolled(config: PpoConfig, model: Any, reference: Any) -> Rollout:
-    torch.manual_seed(0)
-    written = write(model.policy, tokenizer(), tasks("harmful", 4) * 2, config.max_tokens, 1.0, 8)
+    written = write(model.policy, tokenizer(), tasks("harmful", 4) * 2, seeds_of(8), config.max_tokens, 1.0, 8)
     return read(model, reference, written, 1.0, 4)
 
 
@@ -305,23 +304,33 @@ def test_the_preference_model_is_reward_and_critic_at_once(tmp_path: Path) -> No
     assert all(torch.isfinite(torch.tensor(log.of("value_loss"))))
 
 
-PROCESS = """
+SHARED = {
+    "steps": 2,
+    "minibatch": 4,
+    "epochs": 2,
+    "kl_target": 3.0,
+    "whiten": "tokens",
+    "unfinished": 1.0,
+    "entropy": 0.01,
+}
+SHARED |= {"ptx": {"texts": "-", "weight": 1.0}, "save_every": 1, "learning_rate": 1e-3}
+PROCESS = f"""
 import json, sys
 from pathlib import Path
 from ppo_data import small
 from rl_data import Letters, Log, prompts
 from cai.trainers.ppo import train_ppo
-from cai.identity import seed_of
 folder, rank = Path(sys.argv[1]), sys.argv[2]
 log, reward = Log(), Letters()
-told = train_ppo(prompts("bad", 4), "tiny-random", reward, folder, small(steps=2, kl_target=3.0, save_every=1), 3, log)
+config = small(**{SHARED})
+told = train_ppo(prompts("bad", 4), "tiny-random", reward, folder, config, 3, log, pretraining={TEXTS})
 shown = [sample.prompt.messages[-1].content for sample in reward.seen[0]]
-(folder / f"{rank}.json").write_text(json.dumps({"rows": log.rows, "told": told, "shown": shown}))
+(folder / f"{{rank}}.json").write_text(json.dumps({{"rows": log.rows, "told": told, "shown": shown}}))
 """
 
 
 @pytest.mark.slow
-def test_two_processes_share_a_step_and_end_with_one_model(tmp_path: Path) -> None:
+def test_two_processes_learn_what_one_learns_and_end_with_one_model(tmp_path: Path) -> None:
     here = Path(__file__).parent
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -342,8 +351,15 @@ def test_two_processes_share_a_step_and_end_with_one_model(tmp_path: Path) -> No
     assert [process.wait(timeout=280) for process in started] == [0, 0]
     one, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     assert len(one["rows"]) == 2 and other["rows"] == []
-    assert one["shown"] == other["shown"] == [f"bad {number}" for number in range(4)]
+    assert one["shown"] + other["shown"] == [f"bad {number}" for number in (0, 0, 1, 1, 2, 2, 3, 3)]
     assert {name: one["told"][name] for name in ("tokens", "reward", "kl")} == {
         name: other["told"][name] for name in ("tokens", "reward", "kl")
     }
     assert (tmp_path / "model" / "config.json").is_file()
+    alone, shared = Log(), Log()
+    shared.rows = one["rows"]
+    train_ppo(
+        prompts("bad", 4), "tiny-random", Letters(), tmp_path / "one", small(**SHARED), 3, alone, pretraining=TEXTS
+    )
+    for step, row in curve(alone).items():
+        assert curve(shared)[step] == pytest.approx(row, rel=1e-3, abs=1e-5), step

@@ -13,7 +13,7 @@ from cai.prompts import Rendered
 from cai.trainers.actor_critic import load
 from cai.trainers.critic import ValueHead
 from cai.trainers.mixing import Task
-from cai.trainers.rollout import _ended, read, write
+from cai.trainers.rollout import _ended, read, seeds_of, write
 from cai.weights import resolve
 
 CPU = torch.device("cpu")
@@ -25,8 +25,7 @@ def written(count: int = 6, max_tokens: int = 8, temperature: float = 1.0, batch
         *tasks("harmful", 1) * (count - 1),
         Task(Rendered(text="A much longer question, in a transcript."), "helpful"),
     ]
-    torch.manual_seed(1)
-    return asked, write(policy, tokenizer(), asked, max_tokens, temperature, batch)
+    return asked, write(policy, tokenizer(), asked, seeds_of(count, 1), max_tokens, temperature, batch)
 
 
 def test_rows_hold_prompt_and_answer_without_columns_of_padding_alone() -> None:
@@ -94,8 +93,7 @@ def test_tokens_are_drawn_from_the_whole_distribution_whatever_the_model_s_own_s
     policy: Any = AutoModelForCausalLM.from_pretrained(resolve("tiny-random"), dtype=torch.float32)
     policy.generation_config.top_k, policy.generation_config.repetition_penalty = 1, 5.0
     asked = tasks("harmful", 1) * 400
-    torch.manual_seed(0)
-    found = write(policy, tokenizer(), asked, 1, 1.0, 400)
+    found = write(policy, tokenizer(), asked, seeds_of(400), 1, 1.0, 400)
     model, reference = load("tiny-random", None, small(critic="head"), CPU)
     log_probs = read(model, reference, found, 1.0, 64).log_probs[:, 0]
     tokens, seen, _ = found.rows(torch.tensor([0]))
@@ -105,9 +103,35 @@ def test_tokens_are_drawn_from_the_whole_distribution_whatever_the_model_s_own_s
     assert found.answers.unique().numel() > 100
 
 
-def test_the_seed_decides_the_answers() -> None:
+def test_each_answer_is_decided_by_its_own_seed() -> None:
     (_, one), (_, same) = written(), written()
     assert torch.equal(one.answers, same.answers)
+    asked = tasks("harmful", 1) * 3
+    policy: Any = AutoModelForCausalLM.from_pretrained(resolve("tiny-random"), dtype=torch.float32)
+    found = write(policy, tokenizer(), asked, [5, 6, 5], 8, 1.0, 3)
+    assert found.answers[0].tolist() == found.answers[2].tolist() != found.answers[1].tolist()
+
+
+@pytest.mark.parametrize("batch", [1, 2, 6])
+def test_what_is_written_beside_an_answer_does_not_change_it(batch: int) -> None:
+    (_, one), (_, other) = written(batch=4), written(batch=batch)
+    assert [sample.answer for sample in one.samples] == [sample.answer for sample in other.samples]
+
+
+def test_tokens_are_drawn_as_often_as_the_model_would_have_them() -> None:
+    """Against the model's own probabilities at this temperature, token by token; 99.9 % of such checks would pass."""
+    policy: Any = AutoModelForCausalLM.from_pretrained(resolve("tiny-random"), dtype=torch.float32)
+    policy.lm_head.weight.data.mul_(20)  # far from uniform
+    asked, count = tasks("harmful", 1), 4000
+    found = write(policy, tokenizer(), asked * count, seeds_of(count), 1, 0.7, count)
+    tokens, seen, _ = found.rows(torch.tensor([0]))
+    with torch.no_grad():
+        expected = torch.softmax(policy(tokens[:, :-1], attention_mask=seen[:, :-1]).logits[0, -1] / 0.7, -1)
+    drawn = torch.bincount(found.answers[:, 0], minlength=len(expected)) / count
+    likeliest = expected.topk(5).indices
+    spread = (expected * (1 - expected) / count).sqrt()
+    assert float(expected[likeliest[0]]) > 3 / len(expected)
+    assert ((drawn - expected).abs() < 4 * spread)[likeliest].all()
 
 
 def ids(text: str) -> list[int]:
@@ -140,8 +164,7 @@ def test_writing_stops_at_stop_strings_and_nothing_after_them_is_learned() -> No
     policy: Any = AutoModelForCausalLM.from_pretrained(resolve("tiny-random"), dtype=torch.float32)
     letters = tuple("abcdefghijklmnopqrstuvwxyz")
     asked = [Task(Rendered(text="Q", stop=letters), "harmful") for _ in range(12)]
-    torch.manual_seed(2)
-    found = write(policy, tokenizer(), asked, 64, 1.0, 12)
+    found = write(policy, tokenizer(), asked, seeds_of(12, 2), 64, 1.0, 12)
     assert all(sample.finished for sample in found.samples)
     assert max(sample.tokens for sample in found.samples) < 64
     for row, sample in enumerate(found.samples):
