@@ -46,7 +46,7 @@ from cai.weights import resolve
 
 MODEL = "smollm2-135m"
 RESULTS = Path(__file__).with_name("rl.json")
-STEPS, ANSWERS, TOKENS, SAMPLES = 24, 16, 24, 4
+STEPS, ANSWERS, TOKENS, SAMPLES = 16, 16, 24, 4
 """Of each training: steps, answers a step, tokens of the longest answer; answers a prompt where there are several."""
 
 WORDS = 24

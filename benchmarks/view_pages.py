@@ -13,6 +13,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from cai.config import load_recipe
+from cai.identity import digest
 from cai.records import Completion, Message, Prompt, Revision, RoundScore
 from cai.store import RunFolder, StepFolder
 from cai.view.app import application
@@ -80,15 +81,17 @@ def said(draw: random.Random, words: int) -> str:
 def stored(root: Path, name: str, count: int) -> None:
     """A run whose chains are done and scored."""
     run, draw = RunFolder(root, name), random.Random(1)
-    steps = {stage: StepFolder(run.path / f"{stage}-01234567") for stage in ("revise", "score_rounds")}
-    for step in steps.values():
-        step.begin({"digest": step.path.name, "identity": {}})
+    addresses = {stage: digest([stage, {}, {}]) for stage in ("revise", "score_rounds")}
+    steps = {stage: StepFolder(run.path / f"{stage}-{address[:8]}") for stage, address in addresses.items()}
+    for stage, step in steps.items():
+        step.begin({"stage": stage, "digest": addresses[stage], "identity": {}, "parents": {}})
     for one in records(count):
         steps["revise"].append(one)
         steps["score_rounds"].append(RoundScore(id=one.id, round=one.round, reward=draw.gauss(one.round, 2)))
     for step in steps.values():
         step.finish({"seconds": 1.0, "items": count})
-    run.remember(load_recipe("smoke").model_dump() | {"name": name}, steps)
+    to_come = {"evaluate": StepFolder(run.path / "evaluate-00000000")}
+    run.remember(load_recipe("smoke").model_dump() | {"name": name}, steps | to_come)
 
 
 def pages(run: str) -> dict[str, str]:
