@@ -209,6 +209,9 @@ class PpoConfig(RlBase):
         gt=0,
         lt=1,
     )
+    report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = knob(
+        (), "Where figures go besides the run's own folder, as in `sft.report_to`. None: nothing leaves the run."
+    )
     ptx: PtxConfig | None = identity(None, "PPO-ptx; none: not mixed in. The paper has none.")
 
     @model_validator(mode="after")

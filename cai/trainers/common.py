@@ -20,7 +20,7 @@ from cai.quiet import hush
 from cai.store import flush_below, free_bytes, no_space, replace_folder
 from cai.train_config import TrainConfig
 from cai.trainers.processes import any_of_them, first, share, wait
-from cai.trainers.trackers import PROJECT, tracked
+from cai.trainers.trackers import PROJECT, run_name, tracked
 
 hush()
 datasets.disable_progress_bars()
@@ -217,7 +217,7 @@ def arguments(folder: Path, seed: int, save_every: int, gradient_checkpointing: 
         "logging_first_step": True,
         "disable_tqdm": True,
         "report_to": "none",  # `tracked` reports, to where the recipe says
-        "run_name": f"{folder.parent.name}/{folder.name}",
+        "run_name": run_name(folder),
         "project": PROJECT,
         "dataloader_pin_memory": cuda,
     }

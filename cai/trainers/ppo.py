@@ -38,6 +38,7 @@ from cai.trainers.processes import any_of_them, first
 from cai.trainers.reward import Reward
 from cai.trainers.rewards import means
 from cai.trainers.rollout import Rollout, read, seeds_of, write
+from cai.trainers.trackers import reporting
 from cai.weights import resolve
 
 _BETAS, _EPSILON = (0.9, 0.95), 1e-5
@@ -69,7 +70,7 @@ def train_ppo(
     panel.
 
     Raises InputError where models, layers or texts don't fit, Interrupted after Ctrl-C; MissingExtra where bitsandbytes
-    is not installed.
+    or a package of `report_to` is not installed.
     """
     training = _Training(
         tasks_of(prompts, kinds, facts), start, reward, folder, config, seed, critic_start, pretraining, panel
@@ -77,11 +78,12 @@ def train_ppo(
     resumed = training.checkpoints.resume()
     watcher = Watcher(watch)
     training.begin_watching()
-    with watcher.on_interrupt():
+    with reporting(config.report_to if first() else (), folder) as report, watcher.on_interrupt():
         while training.progress.step < config.steps and not watcher.interrupted and not training.stopped:
             row = training.step()
             if first():
                 watch.metric(row)
+                report(training.progress.step, row)
                 watch.step(training.progress.step, config.steps)
             if any_of_them(watcher.interrupted):
                 watcher.interrupted = True

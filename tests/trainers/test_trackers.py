@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ppo_data import small
+from rl_data import Letters, prompts
+from rl_data import Log as RlLog
 from sft_data import Log, rows
 
 from cai.errors import MissingExtra
 from cai.preferences import Group, Preference
 from cai.train_config import PreferenceModelConfig, SftConfig
+from cai.trainers.ppo import train_ppo
 from cai.trainers.preference import train_preference_model
 from cai.trainers.sft import train_sft
 
@@ -50,6 +54,21 @@ def test_the_preference_model_reports_too(tmp_path: Path) -> None:
     assert set(scalars(tmp_path, "train/loss")) == {1, 2}
 
 
+def by_ppo(folder: Path, *names: str) -> RlLog:
+    log = RlLog()
+    train_ppo(prompts("bad", 4), "tiny-random", Letters(), folder, small(report_to=names), 0, log)
+    return log
+
+
+def test_ppo_reports_what_it_logs(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    told = {row["step"]: row for row in by_ppo(tmp_path, "tensorboard").rows}
+    for name in ("reward", "kl_answer", "policy_loss"):
+        curve = {step: row[name] for step, row in told.items()}
+        assert scalars(tmp_path, f"train/{name}") == pytest.approx(curve, abs=1e-4)
+    assert set(told) == {1, 2, 3}
+
+
 def test_nothing_is_reported_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
     monkeypatch.setattr("trl.trainer.base_trainer.send_telemetry", lambda *given, **named: told.append((given, named)))
@@ -72,15 +91,17 @@ def test_wandb_runs_are_called_as_the_stage_and_closed(tmp_path: Path, monkeypat
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     begun = []
     monkeypatch.setattr(wandb, "init", lambda init=wandb.init, **given: begun.append(given) or init(**given))
-    trained(tmp_path / "quick" / "sft-1", "wandb")
-    assert begun == [{"project": "cai", "name": "quick/sft-1"}]
-    assert wandb.run is None and list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+    for number, training in enumerate((trained, by_ppo), 1):
+        training(tmp_path / "quick" / f"stage-{number}", "wandb")
+        assert begun[number - 1] == {"project": "cai", "name": f"quick/stage-{number}"}
+        assert wandb.run is None and len(list(tmp_path.glob("wandb/offline-run-*/*.wandb"))) == number
 
 
 REPORTING = """
 import json, sys
 from pathlib import Path
-from test_trackers import trained
+from test_trackers import by_ppo, trained
+by_ppo(Path(sys.argv[1]).with_name("rl-1"), "trackio")
 print(json.dumps(trained(Path(sys.argv[1]), "trackio").curve))
 """
 
@@ -97,5 +118,6 @@ def test_trackio_keeps_the_curve_on_this_machine(tmp_path: Path) -> None:
     with closing(sqlite3.connect(database)) as store:
         found = store.execute("select run_name, metrics from metrics").fetchall()
     logged = [json.loads(metrics) for name, metrics in found if name == "quick/sft-1"]
+    assert [name for name, _ in found].count("quick/rl-1") == 3
     curve = {str(row["train/global_step"]): row["train/loss"] for row in logged if "train/loss" in row}
     assert len(curve) == 3 and curve == pytest.approx(json.loads(printed.splitlines()[-1]))
