@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import datasets
@@ -15,7 +16,7 @@ from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerCallback, TrainerState
 from trl.trainer.base_trainer import _BaseTrainer
 
-from cai.errors import CaiError, InputError, Interrupted
+from cai.errors import CaiError, InputError, Interrupted, StoreError, first_line
 from cai.quiet import hush
 from cai.store import flush_below, free_bytes, no_space, replace_folder
 from cai.train_config import TrainConfig
@@ -103,7 +104,7 @@ def run(
 
     `save` writes the model into a folder where it is not the trainer's own; `beside` is called after the watcher.
     `ended`: the training ended at that checkpoint, before its last step. Raises Interrupted after Ctrl-C, MissingExtra
-    where a package of `report_to` is not installed.
+    where a package of `report_to` is not installed, StoreError for a checkpoint that no training wrote.
     """
     trainer.remove_callback(PrinterCallback)
     for callback in (watcher, beside):
@@ -114,7 +115,7 @@ def run(
         _restore(trainer, start)
     else:
         _count_on(trainer, start)
-        with tracked(trainer, report_to, folder), watcher.on_interrupt(), told_if_full(folder):
+        with tracked(trainer, report_to, folder), watcher.on_interrupt(), told_if_full(folder), told_if_not_ours(start):
             trainer.train(resume_from_checkpoint=str(start) if start else None)
     trainer.model.config.use_cache = True  # the trainers switch it off, and generation from the saved model would crawl
     leave_model(folder, save or trainer.save_model)
@@ -150,6 +151,18 @@ def told_if_full(folder: Path) -> Iterator[None]:
         if isinstance(error, CaiError) or (free_bytes(folder) > _ROOM and "No space left" not in str(error)):
             raise
         raise no_space(folder) from error
+
+
+@contextmanager
+def told_if_not_ours(checkpoint: Path | None) -> Iterator[None]:
+    """Around what reads a checkpoint: one that holds more than tensors and plain values becomes StoreError, unrun."""
+    try:
+        yield
+    except UnpicklingError as error:
+        raise StoreError(
+            f"{checkpoint} holds what no training writes ({first_line(error)}); delete that folder and run the same "
+            "command again, which goes on from the start of this stage"
+        ) from None
 
 
 def _restore(trainer: Any, checkpoint: Path) -> None:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from cai.trainers.common import latest_checkpoint, mark_complete, told_if_full
+from cai.trainers.common import latest_checkpoint, mark_complete, told_if_full, told_if_not_ours
+
+_KEPT = "kept.pt"
 
 
 @dataclass
@@ -46,22 +49,25 @@ class Progress:
 
 
 class Checkpoints:
-    """Trained weights, optimizer, random states, and what else `kept` holds, as accelerate writes them.
+    """Trained weights, optimizer and random states, as accelerate writes them, and the state of each of `kept`.
 
     `model` is what the optimizer trains, before it is wrapped; its frozen weights are read from where they came from.
+    Whatever is read holds tensors and plain values, or it is refused: no pickle's code is run. (accelerate would run
+    that of objects that are registered with it.)
     """
 
     def __init__(self, folder: Path, accelerator: Accelerator, model: nn.Module, *kept: Any) -> None:
-        self._folder, self._accelerator = folder, accelerator
+        self._folder, self._accelerator, self._kept = folder, accelerator, kept
         self._trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
         accelerator.register_save_state_pre_hook(self._without_frozen)
-        accelerator.register_for_checkpointing(*kept)
 
     def save(self, step: int) -> None:
         """Keeps all that the next step depends on; older checkpoints go once this one is whole."""
         place = self._folder / f"checkpoint-{step}"
         with told_if_full(self._folder):
             self._accelerator.save_state(str(place))
+            if self._accelerator.is_main_process:
+                torch.save([one.state_dict() for one in self._kept], place / _KEPT)
         self._accelerator.wait_for_everyone()
         if self._accelerator.is_main_process:
             mark_complete(place)
@@ -69,11 +75,15 @@ class Checkpoints:
                 shutil.rmtree(other)
 
     def resume(self) -> str | None:
-        """Goes on from the last whole checkpoint, if there is one, and returns its name."""
+        """Goes on from the last whole checkpoint, if there is one, and returns its name. Raises StoreError."""
         with self._accelerator.main_process_first():
             found = latest_checkpoint(self._folder)
         if found:
-            self._accelerator.load_state(str(found), strict=False)  # frozen weights lie in no checkpoint
+            with told_if_not_ours(found):
+                self._accelerator.load_state(str(found), strict=False)  # frozen weights lie in no checkpoint
+                states = torch.load(found / _KEPT, map_location="cpu", weights_only=True)
+            for one, state in zip(self._kept, states, strict=True):
+                one.load_state_dict(state)
         return found and found.name
 
     def _without_frozen(self, models: list[Any], states: list[dict[str, Tensor]], folder: str) -> None:
