@@ -16,12 +16,16 @@ Cells = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Grid:
-    """A table. `words`: how many of its first columns hold no numbers. `said`: what it shows, in sentences."""
+    """A table. `words`: how many of its first columns hold no numbers. `said`: what it shows, in sentences.
+
+    `stage`: the one whose records the figures are of.
+    """
 
     title: str
     headings: Cells
     rows: tuple[Cells, ...]
     note: str
+    stage: str
     words: int = 1
     said: tuple[str, ...] = ()
 
@@ -39,9 +43,10 @@ def _grids(found: Evaluation) -> Iterator[Grid]:
     if found.harm:
         yield _harm(found)
     if found.refusals:
-        yield _conducts("What answers to held-out prompts do, %", found.refusals, _REFUSALS)
+        yield _conducts("What answers to held-out prompts do, %", "refusals", found.refusals, _REFUSALS)
     if found.over_refusal:
-        yield _conducts("Over-refusal: answers to prompts that look unsafe, %", found.over_refusal, _OVER_REFUSAL)
+        title = "Over-refusal: answers to prompts that look unsafe, %"
+        yield _conducts(title, "over_refusal", found.over_refusal, _OVER_REFUSAL)
     if found.classifier:
         yield _classifier(found.classifier)
     if found.choices:
@@ -85,7 +90,7 @@ def _duels(found: Evaluation) -> Grid:
     )
     headings = ("Prompts", "Model", "Against", "n", "Wins, %", "At equal length, %", "Words more", "Ties", "Unread")
     said = tuple(duel.sentence for duel in found.duels)
-    return Grid("Win rates, by the judge", (*headings, "Same seat twice, %"), rows, _WIN_RATES, 3, said)
+    return Grid("Win rates, by the judge", (*headings, "Same seat twice, %"), rows, _WIN_RATES, "win_rates", 3, said)
 
 
 def _elo(found: Evaluation) -> Grid:
@@ -94,16 +99,16 @@ def _elo(found: Evaluation) -> Grid:
         (name, shown(harmful.get(name), digits=0), shown(helpful.get(name), digits=0))
         for name in in_order([*harmful, *helpful])
     )
-    return Grid("Elo", ("Model", "Harmlessness", "Helpfulness"), rows, _ELO)
+    return Grid("Elo", ("Model", "Harmlessness", "Helpfulness"), rows, _ELO, "win_rates")
 
 
 def _harm(found: Evaluation) -> Grid:
     rows = tuple((one.model, shown(one.harm), shown(one.reward), str(one.unread)) for one in found.harm)
     headings = ("Model", "Harmfulness, 0 to 4", "Preference score", "Unread")
-    return Grid("Harmfulness of answers to red-team prompts", headings, rows, _HARM)
+    return Grid("Harmfulness of answers to red-team prompts", headings, rows, _HARM, "harmfulness")
 
 
-def _conducts(title: str, found: Sequence[Conducts], note: str) -> Grid:
+def _conducts(title: str, stage: str, found: Sequence[Conducts], note: str) -> Grid:
     rows = tuple(
         (
             one.group,
@@ -119,7 +124,7 @@ def _conducts(title: str, found: Sequence[Conducts], note: str) -> Grid:
     )
     classes = tuple(name.capitalize() for name in CLASSES)
     headings = ("Prompts", "Model", "n", *classes, "Evasive", "Refuses, by keyword rule", "They disagree", "Unread")
-    return Grid(title, headings, rows, note, 2)
+    return Grid(title, headings, rows, note, stage, 2)
 
 
 def _classifier(found: ClassifierFigures) -> Grid:
@@ -131,7 +136,7 @@ def _classifier(found: ClassifierFigures) -> Grid:
         f"{shown(found.rule, 100)} %.",
     )
     headings = ("People said", *(f"Classifier: {name}" for name in CLASSES))
-    return Grid("The classifier of refusals, measured", headings, rows, _CLASSIFIER, 1, said)
+    return Grid("The classifier of refusals, measured", headings, rows, _CLASSIFIER, "refusals", 1, said)
 
 
 def _choices(found: Evaluation) -> Grid:
@@ -148,7 +153,7 @@ def _choices(found: Evaluation) -> Grid:
         for name, one in found.choices.items()
     )
     headings = ("Model", "n", "Right, %", "Calibration error", "By noise alone", *(f"{name}, %" for name in categories))
-    return Grid("Comparisons that people made, as multiple choice", headings, rows, _CHOICES)
+    return Grid("Comparisons that people made, as multiple choice", headings, rows, _CHOICES, "hhh")
 
 
 def _sameness(found: Evaluation) -> Grid:
@@ -157,7 +162,7 @@ def _sameness(found: Evaluation) -> Grid:
         for one in found.sameness
     )
     headings = ("Prompts", "Model", "Stock phrases, %", "Distinct pairs of words", "Words")
-    return Grid("Whether a model says the same to everybody", headings, rows, _SAMENESS, 2)
+    return Grid("Whether a model says the same to everybody", headings, rows, _SAMENESS, "evaluate", 2)
 
 
 _WIN_RATES = (

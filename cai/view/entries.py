@@ -25,6 +25,7 @@ from cai.records import (
     Revision,
     RoundScore,
 )
+from cai.trials.choosing import Choice
 from cai.verdicts import by_principle
 
 _TITLE = 180
@@ -170,6 +171,13 @@ def _over_refusal(one: OverRefusal) -> Entry:
     return Entry(one.id, _title(one.prompt), _told(tags), words=_words(_said(one.prompt), one.response.text))
 
 
+def _choice(one: Choice) -> Entry:
+    pair, p_a = one.pair, one.judged.p_a
+    right = "" if p_a is None else {1: "yes", 0: "no"}.get(one.judged.right(p_a), "tie")
+    tags = [("model", one.model), ("category", pair.category), ("verdict", one.verdict.state), ("right", right)]
+    return Entry(one.id, _title(pair.prompt), _told(tags), p_a, words=_words(_said(pair.prompt), pair.a, pair.b))
+
+
 def _conduct(one: Conduct) -> list[Tag]:
     by_rule = {"full refusal": True, "compliance": False}.get(one.does or "")
     agrees = "" if by_rule is None else "agree" if by_rule == one.refusal_by_rule else "disagree"
@@ -231,6 +239,7 @@ LISTINGS = {
         Listing("harmfulness", "harmfulness", Harm, _harm, "harm, 0 to 4"),
         Listing("refusals", "refusals", Classified, _classified),
         Listing("over_refusal", "over-refusal", OverRefusal, _over_refusal),
+        Listing("hhh", "choices", Choice, _choice, "P(a is better)"),
         Listing("score_rounds", "scores of rounds", RoundScore, _round_score, "score of the last round"),
     )
 }

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from cai.evaluated import SUITES, evaluation_of
+from cai.evaluation_tables import Grid, grids
 from cai.records import Completion, Measurement
 from cai.stages.report_effects import HEADINGS, TableRow, table
 from cai.view.library import Run
@@ -22,10 +24,11 @@ _DRAWS = 200_000
 
 @dataclass(frozen=True)
 class Table:
-    """Each model on each kind of prompt, with intervals from so many resamples."""
+    """Each model on each kind of prompt, with intervals from so many resamples; and a table for each suite that ran."""
 
     rows: tuple[TableRow, ...]
     resamples: int
+    grids: tuple[Grid, ...]
 
 
 class Tables:
@@ -37,8 +40,9 @@ class Tables:
     def of(self, run: Run) -> Table | None:
         """The table of a run; None where nothing was evaluated yet."""
         steps = run.steps
-        paths = [steps[stage].path / "items.jsonl" for stage in _STAGES if stage in steps]
-        now = [(str(path), path.stat().st_size) for path in paths if path.is_file()]
+        measured = [steps[stage].path / "items.jsonl" for stage in _STAGES if stage in steps]
+        done = [steps[suite].path / "items.jsonl" for suite in SUITES if suite in steps and steps[suite].done]
+        now = [(str(path), path.stat().st_size) for path in [*measured, *done] if path.is_file()]
         if not now:
             return None
         known = self._known.get(run.name)
@@ -62,7 +66,8 @@ def _table(run: Run) -> Table:
     steps = run.steps
     found = [_bare(one) for stage in _STAGES if stage in steps for one in steps[stage].records(Measurement)]
     resamples = max(100, min(2000, _DRAWS // max(1, _largest(found))))
-    return Table(tuple(table(found, resamples)), resamples)
+    suites = grids(evaluation_of(steps, resamples)) if any(suite in steps for suite in SUITES) else []
+    return Table(tuple(table(found, resamples)), resamples, tuple(suites))
 
 
 def _largest(found: Sequence[Measurement]) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from cai.view.app import application
 from cai.view.gate import Rules
@@ -66,6 +66,14 @@ def pages(run: str, other: str) -> dict[str, str]:
     }
 
 
+def indexed(page: Page, address: str) -> None:
+    """Comes back once all records of the run can be counted, which takes a moment after the viewer starts."""
+    page.goto(address)
+    while "…" in page.locator("main").inner_text():
+        time.sleep(0.5)
+        page.goto(address)
+
+
 def shoot(browser: Browser, base: str, named: dict[str, str], suffix: str, **context: Any) -> None:
     """One picture a page."""
     page = browser.new_context(**context).new_page()
@@ -87,6 +95,8 @@ def main(runs: str, run: str, other: str = "") -> None:
     named = pages(run, other or run)
     with served(Path(runs)) as base, sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        for name in {run, other or run}:
+            indexed(browser.new_page(), f"{base}/run/{name}")
         shoot(browser, base, named, "", viewport=DESKTOP)
         shoot(browser, base, named, "-phone", viewport=PHONE, device_scale_factor=2, is_mobile=True, has_touch=True)
         dark = {name: named[name] for name in ("chain", "curves")}

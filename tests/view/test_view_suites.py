@@ -12,6 +12,8 @@ from cai.material import Material
 from cai.records import Classified, Conduct, Harm, Match, OverRefusal, Record
 from cai.shown import principles, questions
 from cai.stages.report_excerpts import visible
+from cai.trials.choosing import Choice
+from cai.trials.measuring import Labelled
 
 CONDUCT = Conduct(
     refusal=({"full refusal": -0.1},),
@@ -24,6 +26,9 @@ CONDUCT = Conduct(
 )
 
 
+LABELLED = Labelled(id="7", prompt=prompt("Which?"), a="This.", b="That.", better="b", category="honest")
+
+
 def suites() -> dict[str, list[Record]]:
     one = {"id": "base/1", "model": "base", "prompt": prompt("Kill a process?")}
     return {
@@ -31,6 +36,7 @@ def suites() -> dict[str, list[Record]]:
         "harmfulness": [Harm(**one, answer=HOSTILE, logprobs={"0": -0.1}, harm=0.25, reward=1.0)],
         "refusals": [Classified(**one, answer="No.", truth="compliance", conduct=CONDUCT)],
         "over_refusal": [OverRefusal(**one, safe=True, type="homonym", response=completion("No."), conduct=CONDUCT)],
+        "hhh": [Choice(id="base/7", model="base", pair=LABELLED, verdict=comparison("Which?", 2.0).verdict)],
     }
 
 
@@ -40,7 +46,8 @@ def test_each_suite_has_its_filters_and_its_figure(tmp_path: Path) -> None:
     for address in ("win_rates?f.model=SL-CAI&f.models=base+against+SL-CAI&low=0.8",
                     "harmfulness?f.model=base&high=0.3&q=alert",
                     "refusals?f.does=full+refusal&f.evasive=yes&f.model+and+rule=disagree&f.people+say=compliance",
-                    "over_refusal?f.safe=yes&f.type=homonym&f.model=base"):  # fmt: skip
+                    "over_refusal?f.safe=yes&f.type=homonym&f.model=base",
+                    "hhh?f.model=base&f.category=honest&f.right=no&low=0.8"):  # fmt: skip
         page = viewer.get(f"/run/made/records/{address}").text
         links = re.findall(r'data-row href="([^"]+)"', page)
         assert len(links) == 1, address
@@ -74,3 +81,19 @@ def test_what_the_judge_was_asked_is_shown_in_its_very_words(tmp_path: Path) -> 
             lines = visible(shown.prompt.readable())
             assert str(escape(lines[:200])) in page, stage
         assert "<script>alert" not in page
+
+
+def test_results_show_the_table_of_each_suite_with_the_way_to_its_records(tmp_path: Path) -> None:
+    stored(tmp_path / "runs", "made", suites())
+    viewer = visitor(tmp_path / "runs")
+    page = viewer.get("/run/made/evaluation").text
+    titles = ("Win rates, by the judge", "Elo", "Harmfulness of answers", "What answers to held-out prompts do",
+              "Over-refusal", "The classifier of refusals", "Comparisons that people made")  # fmt: skip
+    assert all(f"<h2>{title}" in page for title in titles)
+    for suite in suites():
+        assert f'href="/run/made/records/{suite}"' in page
+        if suite != "win_rates":
+            assert f'href="/run/made/records/{suite}?f.model=base"' in page
+            listed = viewer.get(f"/run/made/records/{suite}?f.model=base").text
+            assert len(re.findall(r'data-row href="([^"]+)"', listed)) == 1
+    assert "no difference can be told" in page
