@@ -173,7 +173,7 @@ def _over_refusal(one: OverRefusal) -> Entry:
 
 def _choice(one: Choice) -> Entry:
     pair, p_a = one.pair, one.judged.p_a
-    right = "" if p_a is None else {1: "yes", 0: "no"}.get(one.judged.right(p_a), "tie")
+    right = "" if p_a is None else {1.0: "yes", 0.0: "no"}.get(one.judged.right(p_a), "tie")
     tags = [("model", one.model), ("category", pair.category), ("verdict", one.verdict.state), ("right", right)]
     return Entry(one.id, _title(pair.prompt), _told(tags), p_a, words=_words(_said(pair.prompt), pair.a, pair.b))
 
