@@ -38,8 +38,9 @@ class Silent:
 
 cai.chat.open_engine = lambda config, model: Silent()
 fcntl.ioctl(sys.stdin, termios.TIOCSCTTY, 0)
-# As a terminal starts it: what runs in the background of a script, as in CI, inherits that Ctrl-C is ignored.
+# As a terminal starts it: what runs in the background of a script, as in CI, may inherit Ctrl-C as ignored or blocked.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 sys.argv = ["cai", "chat", "tiny-random"]
 main()
 """
