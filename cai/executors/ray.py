@@ -16,6 +16,7 @@ import logging
 import math
 import os
 import pickle
+import threading
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
@@ -35,6 +36,8 @@ _CHUNKS = 8
 """Chunks that hold as many items as a replica has chains in flight."""
 _THREADS = 12
 """Chunks under way in a replica: more than that, so that chains that take long leave no room idle."""
+_RAY_DATA = ("StreamingExecutor", "ray-data-metadata-prefetch", "iter_threaded")
+"""How the names of its threads in this process begin."""
 _MOST_CHUNKS = 10_000
 """Of one stage: Ray holds a row of each."""
 
@@ -77,9 +80,16 @@ def run_on_ray(
 
 
 def leave() -> None:
-    """Ends all actors, and a Ray that was started here."""
+    """Ends all actors, and a Ray that was started here.
+
+    Ray Data waits two seconds for its own threads. One that asks Ray for anything afterwards ends this process, with a
+    code that is none of ours; so they get longer here.
+    """
     import ray
 
+    for thread in threading.enumerate():
+        if thread.name.startswith(_RAY_DATA):
+            thread.join(timeout=30)
     ray.shutdown()
 
 
