@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks.__main__ import merge_rows
 
 RESULTS = Path(__file__).with_name("rl.json")
-STEPS, PROMPTS, SAMPLES, TOKENS, TURNS = 4, 4, 4, 32, 2
+STEPS, PROMPTS, SAMPLES, TOKENS, TURNS = 4, 4, 4, 32, 1
 SETTINGS: dict[str, dict[str, Any]] = {
     "rloo": {"algorithm": "rloo"},
     "ppo": {"algorithm": "ppo", "critic": "separate"},

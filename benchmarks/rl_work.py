@@ -26,8 +26,8 @@ _KINDS: TypeAdapter[Any] = TypeAdapter(Config)
 
 
 def configured(settings: dict[str, Any]) -> Any:
-    """The settings of one training, checked."""
-    return _KINDS.validate_python(settings)
+    """The settings of one training on helpful prompts, checked."""
+    return _KINDS.validate_python({**settings, "helpful_share": 1.0})
 
 
 def train(config: Any, folder: Path, watch: Any) -> None:
