@@ -56,7 +56,7 @@ def dpo_rounds(rounds: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, 
     if len(rounds) < 2:
         return None
     headings = ("Round", "Pairs learned", "Verdicts not read", "Left out", "Steps", "Loss", "As the judge said, %")
-    return Grid("Rounds of DPO", headings, tuple(_round_rows(rounds, rows)), _ROUNDS)
+    return Grid("Rounds of DPO", headings, tuple(_round_rows(rounds, rows)), _ROUNDS, "dpo")
 
 
 _ROUNDS = (
