@@ -1,7 +1,7 @@
 """PPO, RLOO and GRPO against the same preference model, at equal answers and tokens: what rises, and at what KL.
 
     python -m benchmarks.human --helpful helpful-base.jsonl.gz --runs runs/first            # the model that is climbed
-    python -m benchmarks.human --helpful helpful-base.jsonl.gz --runs runs/second --seed 1  # and the one that watches
+    python -m benchmarks.human --helpful helpful-base.jsonl.gz --runs runs/second --seed 1 --epochs 0.5  # watches
     python -m benchmarks.rl_curves --helpful helpful-base.jsonl.gz \
         --climbed runs/first/human-helpful/model --watching runs/second/human-helpful/model
     python -m benchmarks.rl_curves ... --plot docs/rl.svg

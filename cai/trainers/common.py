@@ -159,9 +159,11 @@ def told_if_not_ours(checkpoint: Path | None) -> Iterator[None]:
     try:
         yield
     except UnpicklingError as error:
+        if checkpoint is None:
+            raise
         raise StoreError(
             f"{checkpoint} holds what no training writes ({first_line(error)}); delete that folder and run the same "
-            "command again, which goes on from the start of this stage"
+            "command again, which goes on from an earlier one, or from the start of this stage"
         ) from None
 
 

@@ -65,7 +65,8 @@ def _to_tensorboard(folder: Path) -> tuple[Any, Any]:
 def _to_wandb(folder: Path) -> tuple[Any, Any]:
     import wandb
 
-    run = wandb.init(project=os.environ.get("WANDB_PROJECT", PROJECT), name=run_name(folder))
+    _settle_wandb()
+    run = wandb.init(project=os.environ["WANDB_PROJECT"], name=run_name(folder))
     return lambda step, row: run.log(row, step=step), run.finish
 
 
@@ -98,9 +99,13 @@ def _wandb(folder: Path) -> tuple[Any, Any]:
     import wandb
     from transformers.integrations.integration_utils import WandbCallback
 
+    _settle_wandb()
+    return WandbCallback(), wandb.finish
+
+
+def _settle_wandb() -> None:
     os.environ.setdefault("WANDB_PROJECT", PROJECT)
     os.environ.setdefault("WANDB_SILENT", "true")
-    return WandbCallback(), wandb.finish
 
 
 def _trackio(folder: Path) -> tuple[Any, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,39 +25,49 @@ _DRAWS = 200_000
 
 @dataclass(frozen=True)
 class Table:
-    """Each model on each kind of prompt, with intervals from so many resamples; and a table for each suite that ran."""
+    """Each model on each kind of prompt, with intervals from so many resamples."""
 
     rows: tuple[TableRow, ...]
     resamples: int
-    grids: tuple[Grid, ...]
 
 
-class Tables:
-    """The tables of runs; one is made again where its records have grown."""
+Made = TypeVar("Made")
 
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[list[tuple[str, int]], Table]] = {}
 
-    def of(self, run: Run) -> Table | None:
-        """The table of a run; None where nothing was evaluated yet."""
+class Kept(Generic[Made]):
+    """What is made of the records of some stages of a run; it is made again where they have grown."""
+
+    def __init__(self, make: Callable[[Run], Made], counts: Callable[[Run], Iterable[str]]) -> None:
+        self._make, self._counts = make, counts
+        self._known: dict[str, tuple[list[tuple[str, int]], Made]] = {}
+
+    def of(self, run: Run) -> Made | None:
+        """What is made of a run; None where none of these stages has left anything yet."""
         steps = run.steps
-        measured = [steps[stage].path / "items.jsonl" for stage in _STAGES if stage in steps]
-        done = [steps[suite].path / "items.jsonl" for suite in SUITES if suite in steps and steps[suite].done]
-        now = [(str(path), path.stat().st_size) for path in [*measured, *done] if path.is_file()]
+        paths = [steps[stage].path / "items.jsonl" for stage in self._counts(run)]
+        now = [(str(path), path.stat().st_size) for path in paths if path.is_file()]
         if not now:
             return None
         known = self._known.get(run.name)
         if known is None or known[0] != now:
-            known = self._known[run.name] = (now, _table(run))
+            known = self._known[run.name] = (now, self._make(run))
         return known[1]
+
+
+class Tables(Kept[Table]):
+    """The tables of runs."""
+
+    def __init__(self) -> None:
+        super().__init__(_table, lambda run: [stage for stage in _STAGES if stage in run.steps])
 
 
 def routes(site: Site, tables: Tables) -> list[Route]:
     """The addresses of these pages."""
+    suites = Kept(_grids, lambda run: [suite for suite in SUITES if suite in run.steps and run.steps[suite].done])
 
     def evaluation(request: Request) -> Response:
         run = site.run(request)
-        given = {"table": tables.of(run), "headings": HEADINGS}
+        given = {"table": tables.of(run), "headings": HEADINGS, "grids": suites.of(run) or ()}
         return site.page(request, "evaluation.html.jinja", run=run, tab="evaluation", **given)
 
     return [Route("/run/{run}/evaluation", evaluation)]
@@ -65,13 +76,17 @@ def routes(site: Site, tables: Tables) -> list[Route]:
 def _table(run: Run) -> Table:
     steps = run.steps
     found = [_bare(one) for stage in _STAGES if stage in steps for one in steps[stage].records(Measurement)]
-    resamples = max(100, min(2000, _DRAWS // max(1, _largest(found))))
-    suites = grids(evaluation_of(steps, resamples)) if any(suite in steps for suite in SUITES) else []
-    return Table(tuple(table(found, resamples)), resamples, tuple(suites))
+    resamples = _resamples(len(found), len({one.model for one in found}))
+    return Table(tuple(table(found, resamples)), resamples)
 
 
-def _largest(found: Sequence[Measurement]) -> int:
-    return len(found) // max(1, len({one.model for one in found}))
+def _grids(run: Run) -> list[Grid]:
+    counted = [run.steps[stage].summary.get("items", 0) for stage in (*_STAGES, *SUITES) if stage in run.steps]
+    return grids(evaluation_of(run.steps, _resamples(max(counted))))
+
+
+def _resamples(records: int, models: int = 1) -> int:
+    return max(100, min(2000, _DRAWS // max(1, records // max(1, models))))
 
 
 _NOTHING = Completion(text="", raw="", finish="stop", prompt_tokens=0, tokens=0, seed=0)
