@@ -121,7 +121,9 @@ def _rows(took: dict[int, dict[str, Took]]) -> list[dict[str, Any]]:
         f"{1e6 * each[count]:.0f} us of CPU a prompt at {count:,} ({sizes['fresh']['seconds']:.0f} s by the clock)"
         for count, sizes in took.items()
     )
-    return [*rows, _row("streaming_time", each[last] / each[before], TIME, "us / us", command, said)]
+    points = [{"prompts": count, **sizes} for count, sizes in took.items()]
+    time_row = _row("streaming_time", each[last] / each[before], TIME, "us / us", command, said)
+    return [*rows, {**time_row, "points": points}]
 
 
 def _row(name: str, value: float, reach: float, unit: str, command: str, detail: str) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def loops(text: str) -> bool:
     those before them; where fewer than 0.7 of its runs of three words are distinct, from 20 words on; or where one to
     four characters come forty times in a row. Takes time in proportion to the part that is read.
     """
-    return _repeats(text) or _stutters(_ends(text))
+    return _repeats(text) or _stutters(ends(text, MOST_CHARACTERS))
 
 
 def share_taken(text: str, source: str, known: str = "") -> float:
@@ -92,17 +92,15 @@ def runs_of(text: str, length: int) -> list[tuple[str, ...]]:
     return list(zip(*(words[start:] for start in range(length)), strict=False))
 
 
-def _ends(text: str) -> str:
-    if len(text) <= MOST_CHARACTERS:
-        return text
-    half = MOST_CHARACTERS // 2
-    return f"{text[:half]}\n{text[-half:]}"
+def ends(text: str, most: int) -> str:
+    """The text, or of one with more than `most` characters a half of that from each end."""
+    return text if len(text) <= most else f"{text[: most // 2]}\n{text[-(most // 2) :]}"
 
 
 @lru_cache(maxsize=8)
 def _words(text: str) -> Sequence[str]:
     """The words of the part that is read; kept for a moment, since a reply is looked at from several sides."""
-    read = plain = _ends(text)
+    read = plain = ends(text, MOST_CHARACTERS)
     if not plain.isascii():
         for mark in _MARKS:
             plain = plain.replace(mark, " ")

@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from cai.repeats import ends
 from cai.wording_rules import (
     ABOUT_A_REPLY,
     ALWAYS_META,
@@ -51,7 +52,7 @@ def marks_a_turn(text: str) -> bool:
 
     Also `[[[` and `]]]`, by which our templates quote answers, unless numbers or strings stand inside as in code.
     """
-    read = _ends(text)
+    read = ends(text, MOST_CHARACTERS)
     if ":" in read and any(map(read.__contains__, SPEAKERS)) and re.search(SPEAKER, read):
         return True
     return any(map(read.__contains__, "<[]")) and re.search(MARK, read) is not None
@@ -105,17 +106,10 @@ def _unquoted(text: str) -> str:
     return re.sub(r'"[^"\n]*"|(?m:^[ \t]*>.*$)', " ", text) if '"' in text or ">" in text else text
 
 
-def _ends(text: str) -> str:
-    if len(text) <= MOST_CHARACTERS:
-        return text
-    half = MOST_CHARACTERS // 2
-    return f"{text[:half]}\n{text[-half:]}"
-
-
 @lru_cache(maxsize=8)
 def _plain(text: str) -> str:
     """Lower case, straight quotes, no Markdown, single spaces; lines stay apart. Kept while a reply is looked at."""
-    read = _ends(text)
+    read = ends(text, MOST_CHARACTERS)
     if not read.isascii():
         for mark, straight in _STRAIGHT.items():
             read = read.replace(mark, straight)

@@ -78,17 +78,24 @@ def in_float32(model: Any) -> None:
             parameter.data = parameter.data.float()
 
 
-def save_merged(model: Any, tokenizer: Any, start: str, adapter: Path, part: Path) -> None:
-    """Leaves the adapter of `model` in the folder `adapter`, and in `part` the model that it makes of `start`."""
+def save_merged(
+    model: Any, tokenizer: Any, start: str, adapter: Path, part: Path, kind: Any = AutoModelForCausalLM, **given: Any
+) -> None:
+    """Leaves the adapter of `model` in the folder `adapter`, and in `part` the model that it makes of `start`.
+
+    `kind`: the class that reads `start`, with what is `given` to it.
+    """
     if not first():
         return
     beside = adapter.with_name(f"{adapter.name}.part")
     model.save_pretrained(str(beside))
     replace_folder(adapter, beside)
-    base: Any = AutoModelForCausalLM.from_pretrained(
-        resolve(start), dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    base = kind.from_pretrained(
+        resolve(start), dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **given
     )
     whole: Any = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
-    whole.config.pad_token_id = whole.generation_config.pad_token_id = tokenizer.pad_token_id
+    whole.config.pad_token_id = tokenizer.pad_token_id
+    if whole.can_generate():
+        whole.generation_config.pad_token_id = tokenizer.pad_token_id
     whole.save_pretrained(part)
     tokenizer.save_pretrained(part)

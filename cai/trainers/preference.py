@@ -12,21 +12,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig
 from torch.nn import Embedding, ModuleList
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from trl.trainer.reward_config import RewardConfig
 
 from cai.errors import InputError
 from cai.preferences import Group
-from cai.store import replace_folder
 from cai.train_config import AdapterConfig, PreferenceModelConfig
 from cai.trainers.common import Watch, Watcher, arguments, batches, optimisation, run
-from cai.trainers.lora import frozen, in_float32, lora, named, quantization
+from cai.trainers.lora import frozen, in_float32, lora, named, quantization, save_merged
 from cai.trainers.preference_rows import Learned, prepare
 from cai.trainers.preference_trainer import GroupCollator, PreferenceTrainer, dataset
-from cai.trainers.processes import first
 from cai.trainers.shared import width_if_shared
 from cai.weights import resolve
 
@@ -53,8 +50,9 @@ def train_preference_model(
     trainer = _trainer(prepared.groups, tokenizer, start, folder, config, seed)
     width = _width(trainer.model, tokenizer, config)
     trainer.data_collator = GroupCollator(tokenizer.pad_token_id, width)
-    save = partial(_save_merged, trainer.model, tokenizer, start, folder / "adapter") if config.adapter else None
-    figures = run(trainer, folder, Watcher(watch), config.report_to, save)
+    head = {"kind": AutoModelForSequenceClassification, "num_labels": 1}
+    save = partial(save_merged, trainer.model, tokenizer, start, folder / "adapter", **head)
+    figures = run(trainer, folder, Watcher(watch), config.report_to, save if config.adapter else None)
     return {
         **figures,
         **prepared.figures(),
@@ -116,23 +114,6 @@ def _with_head(adapter: AdapterConfig) -> LoraConfig:
     beside = lora(adapter)
     beside.task_type, beside.modules_to_save = "SEQ_CLS", ["score"]
     return beside
-
-
-def _save_merged(model: Any, tokenizer: Any, start: str, adapter: Path, part: Path) -> None:
-    """Leaves the adapter of `model` in the folder `adapter`, and in `part` the model that it makes of `start`."""
-    if not first():
-        return
-    beside = adapter.with_name(f"{adapter.name}.part")
-    model.save_pretrained(str(beside))
-    replace_folder(adapter, beside)
-    kind: Any = AutoModelForSequenceClassification
-    base = kind.from_pretrained(
-        resolve(start), num_labels=1, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-    )
-    whole: Any = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
-    whole.config.pad_token_id = tokenizer.pad_token_id
-    whole.save_pretrained(part)
-    tokenizer.save_pretrained(part)
 
 
 def _tell_padding_from_end(tokenizer: Any) -> None:

@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cai.errors import StoreError
 from cai.identity import digest
 from cai.labels import draw
 from cai.view.entries import Entry, Listing, Tag
@@ -81,42 +82,61 @@ class StepIndex:
         self.file = cache / f"{digest([str(step.resolve()), listing.stage])[:24]}.sqlite"
         self._turn = threading.Lock()
         self._reader: threading.Thread | None = None
-        cache.mkdir(parents=True, exist_ok=True)
-        try:
-            self._make()
-        except sqlite3.DatabaseError:  # another version's, or torn by a power cut
-            self.file.unlink(missing_ok=True)
-            self._make()
+        self._failure: StoreError | None = None
+        with _explained(self.file):
+            cache.mkdir(parents=True, exist_ok=True)
+            try:
+                self._make()
+            except sqlite3.DatabaseError:  # another version's, or torn by a power cut
+                self.file.unlink(missing_ok=True)
+                self._make()
 
     def _make(self) -> None:
-        with closing(self.connect()) as db, _transaction(db):
+        with closing(self._connected()) as db, _transaction(db):
             _prepare(db, b"")
 
     def connect(self) -> sqlite3.Connection:
-        """A connection of its own, since SQLite's are a thread's."""
+        """A connection of its own, since SQLite's are a thread's. Raises StoreError where the file can't be opened."""
+        with _explained(self.file):
+            return self._connected()
+
+    def _connected(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.file, timeout=30, isolation_level=None)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=OFF")  # a cache: after a power cut it may be made again
         return db
 
     def refresh(self, wait: float = 0.25) -> Reached:
-        """Reads on in the background, for at most `wait` seconds of the caller's time; says how far that came."""
+        """Reads on in the background, for at most `wait` seconds of the caller's time; says how far that came.
+
+        Raises StoreError where the index can't be written; the next call tries again.
+        """
         reached = self.reached()
         if not reached.whole or self._replaced():
             with self._turn:
                 if self._reader is None or not self._reader.is_alive():
-                    self._reader = threading.Thread(target=self.read_all, daemon=True, name=f"index {self.records}")
+                    self._failure = None
+                    self._reader = threading.Thread(target=self._read_apart, daemon=True, name=f"index {self.records}")
                     self._reader.start()
                 reader = self._reader
             reader.join(wait)
+            if self._failure:
+                raise self._failure
             reached = self.reached()
         return reached
 
+    def _read_apart(self) -> None:
+        """`read_all` in a thread, which has nobody to tell of an error."""
+        try:
+            self.read_all()
+        except StoreError as error:
+            self._failure = error
+
     def read_all(self) -> None:
-        """Reads until the end of the records; several at once take turns."""
+        """Reads until the end of the records; several at once take turns. Raises StoreError."""
         if self.reached().whole and not self._replaced():
             return
-        with closing(self.connect()) as db:
+        with _explained(self.file), closing(self.connect()) as db:
             db.execute(f"PRAGMA cache_size=-{_CACHE}")
             while self._read_some(db):
                 time.sleep(0)  # lets a request in
@@ -223,13 +243,26 @@ class _Batch:
 
 
 @contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """A full disk, or a folder that can't be written, as an error that says what to do."""
+    try:
+        yield
+    except (sqlite3.OperationalError, OSError) as error:
+        raise StoreError(
+            f"{file}: the index of the records can't be written ({error}); free some space, or let the folder be "
+            "written, and load the page again. No record is touched"
+        ) from error
+
+
+@contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     """One writer at a time; what failed leaves no trace."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # SQLite ends it by itself where the disk is full
+            db.execute("ROLLBACK")
         raise
     db.execute("COMMIT")
 

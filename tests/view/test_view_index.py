@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from view_data import chain, comparison, scores, unread
 
+from cai.errors import StoreError
 from cai.labels import draw
 from cai.records import Record, Revision
 from cai.store import StepFolder
@@ -38,6 +40,17 @@ def indexed(step: StepFolder, stage: str, cache: Path) -> StepIndex:
 
 def keys(found: Lookup, query: Query, count: int = 100) -> list[str]:
     return [row.key for row in found.page(query, 0, count)]
+
+
+class Full(StepIndex):
+    """An index on a disk that takes so many pages of it and no more, until `most` is raised."""
+
+    most = 20
+
+    def _connected(self) -> sqlite3.Connection:
+        db = super()._connected()
+        db.execute(f"PRAGMA max_page_count={self.most}")
+        return db
 
 
 CHAINS = [
@@ -262,3 +275,20 @@ def test_no_text_breaks_a_search(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = Lookup(indexed(begun(Path(folder) / "revise", CHAINS[:3]), "revise", Path(folder) / "cache"))
         assert found.count(Query(text=text)) in (0, 1)
+
+
+def test_a_full_disk_is_told_and_the_next_look_goes_on(tmp_path: Path) -> None:
+    """A list that stays empty would say that there are no records."""
+    step = begun(tmp_path / "step", [one for place in range(300) for one in chain(f"{place}?", ["A."], "kind")])
+    full = Full(step.path, listing("revise"), tmp_path / "cache")
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"disk is full.*free some space"):
+            full.refresh(60)
+    full.most = 1000
+    assert full.refresh(60).entries == 300
+
+
+def test_a_cache_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder goes")
+    with pytest.raises(StoreError, match=r"can't be written.*No record is touched"):
+        StepIndex(begun(tmp_path / "step", CHAINS).path, listing("revise"), tmp_path / "cache")
