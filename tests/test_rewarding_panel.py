@@ -1,6 +1,7 @@
 """A panel in the whole stage: asked through the recipe, told of in DONE, and in the report."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ MODULE = (
 @pytest.mark.parametrize("algorithm", SIZES)
 def test_the_whole_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "panel_rewards", raising=False)  # an earlier test's, whose folder is gone
     Path("panel_rewards.py").write_text(MODULE)
     principle = {"id": "one", "critique": "C?", "revision": "R.", "comparison": "Which?", "instruction": "Be kind."}
     Path("constitution.yaml").write_text(json.dumps({"name": "test", "principles": [principle]}))
