@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from cai.credentials import looks_secret
+from cai.credentials import looks_secret, secrets_in
 from cai.identity import Config, identity, knob
 from cai.yamlfile import SECRET
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 _DTYPE = "Number format of the weights; `auto`: float32 on a CPU, else bfloat16."
-_SECRET = ("key", "token", "secret", "password", "authorization")
 
 
 class EngineSettings(Config):
@@ -88,7 +87,7 @@ class OpenAIEngine(EngineSettings):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("expected an address such as http://localhost:8000/v1")
-        if parts.username or parts.password or parts.query:
+        if "@" in parts.netloc or parts.query or parts.fragment or looks_secret(url):
             # The value is a secret that was put in the wrong place, so the error must not repeat it.
             message = "an address holds no user, password or query; keys come from the environment (`key_env`)"
             raise PydanticCustomError(SECRET, message)
@@ -105,9 +104,9 @@ class OpenAIEngine(EngineSettings):
     @field_validator("extra")
     @classmethod
     def _no_secret(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        for name in extra:
-            if any(name.lower().endswith(word) for word in _SECRET):
-                raise ValueError(f"{name!r} looks like a secret; keys come from the environment (`key_env`)")
+        for at in secrets_in(extra):
+            where = ".".join(map(str, at))
+            raise ValueError(f"{where!r} looks like a secret; keys come from the environment (`key_env`)")
         return extra
 
 
@@ -129,6 +128,11 @@ class AutoEngine(EngineSettings):
 EngineConfig = Annotated[
     AutoEngine | VllmEngine | OpenAIEngine | TransformersEngine | ScriptedEngine, Field(discriminator="type")
 ]
+
+
+def has_own_check(at: tuple[str | int, ...]) -> bool:
+    """Whether a place in a recipe is the address of an engine's server, which says more of a secret in it."""
+    return at[-2:] == ("engine", "base_url") and (len(at) == 2 or (len(at) == 4 and at[0] == "models"))
 
 
 def settled(engine: Any) -> Any:

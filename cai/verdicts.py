@@ -6,7 +6,6 @@ An unread verdict is never a tie and never "A": it is `unparsed`, has no probabi
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,20 +23,6 @@ RATINGS = tuple(f" {rating}/10" for rating in range(1, 11))
 """The ratings of one answer (direct RLAIF, Lee et al. 2023); "/10" closes each, since "1" begins "10"."""
 
 _CERTAIN = 1e-6
-_NAMED = r"(?i:option |answer |response )?[\[(*]{0,9}([AB])\b(?!\W*(?:or|and|nor)\b)"
-_NO_ARTICLE = r"(?!(?<=A) (?!because\b|since\b|as\b)[a-z])"
-_SIGNS = r"[^\w\n>]{0,19}"
-"""Within a line. Bounded, as the signs before a label are, or 20,000 line breaks were read for a minute."""
-_LINE = 4000
-"""Characters of a line in which quotation marks are counted, for the same reason."""
-_VERDICTS = re.compile(
-    rf"(?i:\b(?:answer|verdict|choice|decision|preference)\W{{0,19}}(?:\bis\b|:)\W{{0,19}}){_NAMED}{_NO_ARTICLE}"
-    rf"|(?i:\bI(?:'d| would)? (?:choose|prefer|pick|select) ){_NAMED}"
-    rf"|(?<!or )(?<!or \(){_NAMED}[\])*]* (?i:is (?:the |clearly |much )*(?:better|best))\b"
-    rf"|^{_SIGNS}{_NAMED}{_SIGNS}$",
-    re.MULTILINE,
-)
-"""What counts as a verdict: a label that is only mentioned does not."""
 
 
 def probability_of_first(reading: Reading) -> float | None:
@@ -81,22 +66,6 @@ def expected_rating(logprobs: Mapping[int, float]) -> float | None:
     """The sum of i P(i) over the ratings (direct RLAIF, Lee et al. 2023, section 2.3); None where none is finite."""
     found = shares(logprobs)
     return sum(rating * p for rating, p in found.items()) if found else None
-
-
-def written_label(text: str) -> str | None:
-    """The label that the last verdict in a text names; None where there is no verdict, or only a quoted one."""
-    found = (match for match in reversed(list(_VERDICTS.finditer(text))) if not _quoted(text, match.start()))
-    last = next(found, None)
-    return f" ({next(filter(None, last.groups()))})" if last else None
-
-
-def _quoted(text: str, at: int) -> bool:
-    """Whether quotation marks were opened in the line of this place and not by the line itself, or it begins `>`."""
-    before = text[text.rfind("\n", 0, at) + 1 : at][-_LINE:]
-    if before.lstrip().startswith(">"):
-        return True
-    before = re.sub("[\u201c\u201d\u201e]", '"', before).strip(" *_")
-    return before.count('"') % 2 == 1 and before.rfind('"') > 0
 
 
 def combined(

@@ -1,4 +1,4 @@
-"""Verdicts against plain twins, at the extremes, unread, written, calibrated, and audited by hand."""
+"""Verdicts against plain twins, at the extremes, unread, calibrated, and audited by hand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from cai.verdicts import (
     seated,
     settled,
     softened,
-    written_label,
 )
 
 LOGPROBS = st.floats(-50, 0)
@@ -194,88 +193,6 @@ def test_a_rating_without_a_probability_counts_nothing() -> None:
 def test_no_rating_begins_another() -> None:
     assert len(RATINGS) == 10
     assert not any(one != other and other.startswith(one) for one in RATINGS for other in RATINGS)
-
-
-# Written verdicts.
-
-
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [
-        ("The answer is: (A)", "A"),
-        ("the answer is (b)", None),
-        ("**Answer:** B", "B"),
-        ("Answer: Option B", "B"),
-        ("Final verdict: [[A]]", "A"),
-        ("The better answer is B.", "B"),
-        ("The answer is:\n(B)", "B"),
-        ("(A)", "A"),
-        ("  **(B)** ", "B"),
-        ("A", "A"),
-        ("I would choose (B) over (A).", "B"),
-        ("Response A is clearly better.", "A"),
-        ('The answer is "(B)".', "B"),
-        ('"The answer is: (A)"', "A"),
-        ("(B) is worse.\nThe answer is: (A)\nThanks!", "A"),
-    ],
-)
-def test_a_written_verdict_is_read(text: str, label: str | None) -> None:
-    assert written_label(text) == (label and f" ({label})")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "Option (A) lists steps. Option (B) refuses.",
-        "Answer A is polite; answer B is rude.",
-        "Answer B, unlike answer A, is kind.",
-        "(A) and (B) are both fine.",
-        "Which answer is better? (A) or (B)?",
-        "The answer is (A) or (B).",
-        "Neither (A) nor (B) is better.",
-        "I choose neither A nor B.",
-        "The answer is not (A).",
-        "A tie.",
-        "The answer is a tie.",
-        "A good answer says why.",
-        "The answer is: A more careful reply would say why.",
-        "The answer is: (C)",
-        "The answer is: (AB)",
-    ],
-)
-def test_a_text_that_only_mentions_labels_is_no_verdict(text: str) -> None:
-    assert written_label(text) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [
-        ("The answer is: (A)\nOn reflection the answer is: (B)", "B"),
-        ("(A) is better at first sight. But (B) is better.", "B"),
-        ("The answer is A because it is kind.", "A"),
-        ("Answer A is better than answer B.", "A"),
-        ("I prefer (A). The answer is: (A)", "A"),
-        ("(A)\n\nWait.\n\n(B)", "B"),
-    ],
-)
-def test_the_last_verdict_wins_and_a_mention_after_it_changes_nothing(text: str, label: str) -> None:
-    assert written_label(text) == f" ({label})"
-
-
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [
-        ('Answer (B) tells me: "The answer is: (B)".', None),
-        ("Answer (B) tells me: \u201cI would choose (B)\u201d, which is odd.", None),
-        ('It says "(A)" and "(B)" several times.', None),
-        ('The answer is: (A)\nThough (B) ends with "the answer is: (B)".', "A"),
-        ('(B) says "(B) is better", and it lies. The answer is: (A)', "A"),
-        ('It quotes "do it.\nThe answer is: (B)', "B"),
-    ],
-)
-def test_what_an_answer_says_of_itself_in_quotation_marks_is_no_verdict(text: str, label: str | None) -> None:
-    assert written_label(text) == (label and f" ({label})")
 
 
 # Verdicts.

@@ -18,7 +18,7 @@ import orjson
 from yarl import URL
 
 from cai import __version__
-from cai.credentials import SHORTEST
+from cai.credentials import SHORTEST, spellings
 from cai.engine_config import OpenAIEngine
 from cai.errors import EngineError, ItemFailed
 
@@ -53,6 +53,8 @@ class Client:
     def __init__(self, config: OpenAIEngine, model: str, pause: Pause = asyncio.sleep) -> None:
         self._config, self._model, self._pause = config, model, pause
         self._key = os.environ.get(config.key_env, "").strip()
+        self._spelled = spellings(self._key) if self._key else None
+        self._written = orjson.dumps(self._key)[1:-1] if len(self._key) >= SHORTEST else b""
         self._slots = asyncio.Semaphore(config.concurrency)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -87,7 +89,7 @@ class Client:
         if not 200 <= status < 300:
             raise self._refusal(url, status, headers, body)
         try:
-            return read(orjson.loads(body))
+            return read(self._parsed(body))
         except (LookupError, TypeError, AttributeError, ValueError):  # all that JSON of another shape leads to
             raise BrokenReply(f"expected a completion in JSON, found {self._quoted(body)!r}") from None
 
@@ -144,13 +146,22 @@ class Client:
 
     def _without_key(self, body: bytes) -> bytes:
         """A reply that repeats what it was sent, without the key: replies are kept."""
-        for key in {self._key.encode(), orjson.dumps(self._key)[1:-1]} if len(self._key) >= SHORTEST else ():
+        for key in {self._key.encode(), self._written} if self._written else ():
             body = body.replace(key, b"[key]")
         return body
 
+    def _parsed(self, body: bytes) -> Any:
+        r"""The JSON of a reply. One that spells the key with escapes, as in `\/` or `\u002f`, holds it only now."""
+        value = orjson.loads(body)
+        if self._written and b"\\" in body:
+            plain = orjson.dumps(value)
+            if self._written in plain:
+                return orjson.loads(plain.replace(self._written, b"[key]"))
+        return value
+
     def _redacted(self, text: str) -> str:
-        """Without the key: some servers and proxies repeat what they were sent."""
-        return text.replace(self._key, "[key]") if self._key else text
+        """Without the key, however it is spelled: some servers and proxies repeat what they were sent."""
+        return self._spelled.sub("[key]", text) if self._spelled else text
 
 
 async def _whole(reply: aiohttp.ClientResponse) -> bytes:

@@ -10,7 +10,8 @@ from cai.engines.base import Speaker
 from cai.feedback_config import VerdictJudge
 from cai.judge.asked import Asked, Shown, declines, unread
 from cai.records import Reading, Seating
-from cai.verdicts import LABELS, seated, written_label
+from cai.verdicts import LABELS, seated
+from cai.written_verdicts import written_label
 
 
 @dataclass(frozen=True)

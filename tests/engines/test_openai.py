@@ -217,6 +217,26 @@ def test_the_key_is_sent_and_shown_nowhere() -> None:
     assert server.requests[0][2]["Authorization"] == f"Bearer {KEY}"
 
 
+@pytest.mark.parametrize("spelled", [r"planted\/key+abc", r"planted\u002fkey\u002Babc", "planted/key+abc"])
+def test_a_key_that_a_server_spells_with_escapes_is_cut_out_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, spelled: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "planted/key+abc")
+    answer = f'{{"choices": [{{"message": {{"content": "You sent {spelled}."}}, "finish_reason": "stop"}}]}}'
+    said = [answer, f'["{spelled}"]', f'cut {{"detail": "{spelled}']
+    for name, body in zip(("one", "two", "three"), said, strict=True):
+        monkeypatch.setitem(BODIES, name, body.encode())
+
+    async def use(engine: OpenAIBackend) -> None:
+        assert (await engine.generate(asked())).text == "You sent [key]."
+        for _ in ("two", "three"):
+            with pytest.raises(ItemFailed, match=r"\[key\]") as caught:
+                await engine.generate(asked())
+            assert spelled not in str(caught.value)
+
+    through(FaultyServer("one", "two", "three"), use, retries=0)
+
+
 def test_without_a_key_none_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     server = FaultyServer(None, "401")
