@@ -7,32 +7,48 @@ import importlib
 import importlib.util
 import os
 import re
+import resource
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 IMPORTED = (
     "cai.cli", "cai.commands.runs", "cai.findings", "cai.pipeline", "cai.timings", "cai.stages.report",
     "cai.stages.plots", "cai.trainers.sft", "cai.trainers.preference", "cai.trainers.preference_reward",
-    "cai.trainers.ppo", "cai.trainers.scorer", "cai.engines.scripted", "trackio", "py3langid", "uvloop", "matplotlib",
+    "cai.trainers.ppo", "cai.trainers.scorer", "cai.trainers.dpo",
+    "cai.trainers.best_of_n", "cai.engines.scripted", "trackio", "py3langid", "uvloop", "matplotlib",
     "transformers.models.llama.modeling_llama",
 )  # fmt: skip
+OUT_OF_MEMORY = signal.SIGUSR1
+"""The signal at which a child takes all the memory that it may have."""
+
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass(frozen=True)
 class Aim:
-    """An operation on a file, before which a child strikes itself: its audit event, and what the path ends like."""
+    """An operation on a file, before which a child strikes itself: its audit event, and its path below the stage's.
+
+    `stages`: those that do it; none: all.
+    """
 
     event: str
     path: str
     about: str
-    of_training: bool = False
+    stages: tuple[str, ...] = ()
+
+    def meets(self, stage: str) -> bool:
+        """Whether this stage does it."""
+        return not self.stages or stage in self.stages
+
+    def within(self, stage: str) -> Aim:
+        """The same in the folder of one stage."""
+        return replace(self, path=rf"/{stage}-[0-9a-f]{{8}}{self.path}")
 
 
 @dataclass
@@ -41,17 +57,20 @@ class Child:
 
     pid: int
     log: Path
+    code: int | None = None
 
     def ended(self, within: float) -> int | None:
         """Its exit code (below 0: the signal that ended it), or None if it is at work after so many seconds."""
         end = time.monotonic() + within
-        while True:
+        while self.code is None:
             found, status = os.waitpid(self.pid, os.WNOHANG)
             if found:
-                return os.waitstatus_to_exitcode(status)
-            if time.monotonic() >= end:
+                self.code = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() >= end:
                 return None
-            time.sleep(0.002)
+            else:
+                time.sleep(0.002)
+        return self.code
 
     def said(self) -> str:
         """What it printed."""
@@ -67,10 +86,16 @@ def warm_up() -> None:
 
 
 def _lighten() -> None:
-    """Leaves out what takes most of a small run's time and can lose nothing: plots, and thawing what is imported."""
-    from cai.stages import plots
+    """Leaves out what takes most of a small run's time and can lose nothing.
 
-    setattr(plots, "svg", lambda *_: "<svg/>")  # noqa: B010 - the type of a function is no matter here
+    That is drawing plots, reading the model that tells languages apart, and thawing what is imported.
+    """
+    from cai.languages import known
+
+    known("en")
+    for name, module in sys.modules.items():
+        if name.startswith("cai.stages.") and hasattr(module, "svg"):
+            setattr(module, "svg", lambda *_: "<svg/>")  # noqa: B010 - the type of a function is no matter here
     gc.collect()
     gc.freeze()
     setattr(gc, "unfreeze", lambda: None)  # noqa: B010 - as above
@@ -101,6 +126,7 @@ def _run(arguments: list[str], log: Path, aim: Aim | None, strike: Callable[[], 
     os.dup2(into, 2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(OUT_OF_MEMORY, lambda *_: exhaust())
     if aim and strike:
         sys.addaudithook(_hook(aim, strike))
     sys.argv = ["cai", *arguments]
@@ -125,3 +151,19 @@ def _hook(aim: Aim, strike: Callable[[], Any]) -> Callable[[str, tuple[Any, ...]
             strike()
 
     return hear
+
+
+_TAKEN: list[bytearray] = []
+
+
+def exhaust() -> None:
+    """Leaves this process no memory: no more address space than it has, and none of what its allocators have left."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    most = pages * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    for size in (1 << 20, 1 << 16, 1 << 12, 1 << 9, 1 << 8, 1 << 7):
+        try:
+            while True:
+                _TAKEN.append(bytearray(size))
+        except MemoryError:
+            continue

@@ -42,9 +42,13 @@ def steps(run: Path) -> dict[str, StepFolder]:
 
 
 def lines(run: Path) -> dict[str, list[bytes]]:
-    """The whole lines of each stage's items."""
-    found = {stage: step.path / "items.jsonl" for stage, step in steps(run).items()}
-    return {stage: whole(path.read_bytes()) for stage, path in found.items() if path.is_file()}
+    """The whole lines of each stage's items, and of its rounds', which are named as dpo/rounds/2."""
+    files = {
+        "/".join((stage, *path.relative_to(step.path).parts[:-1])): path
+        for stage, step in steps(run).items()
+        for path in (step.path / "items.jsonl", *step.path.glob("rounds/*/items.jsonl"))
+    }
+    return {name: whole(path.read_bytes()) for name, path in files.items() if path.is_file()}
 
 
 def whole(data: bytes) -> list[bytes]:
@@ -97,9 +101,9 @@ def _beside(ours: StepFolder, theirs: StepFolder) -> Iterator[str]:
 
 
 def _kept(folder: Path) -> Iterator[Path]:
-    """Files that are compared as they are: models, held-out figures, the panel, the report in words."""
-    for pattern in ("model/*", "held_out.json", "panel.jsonl", "report.md"):
-        yield from folder.glob(pattern)
+    """Files that are compared: models, held-out figures, the panel, rounds, the report in words."""
+    for pattern in ("model/*", "held_out.json", "panel.jsonl", "report.md", "rounds/**/*"):
+        yield from (path for path in folder.glob(pattern) if path.is_file() and path.suffix != ".tmp")
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -107,7 +111,9 @@ def _same(one: Path, other: Path) -> bool:
         return _timeless(one.read_text("utf-8")) == _timeless(other.read_text("utf-8"))
     if one.suffix == ".jsonl":
         return sorted(whole(one.read_bytes())) == sorted(whole(other.read_bytes()))
-    if one.name == "held_out.json":
+    if one.name == "DONE":
+        return _near(*(_untimed(StepFolder(file.parent).summary) for file in (one, other)))
+    if one.suffix == ".json" and one.parent.name != "model":
         return _near(json.loads(one.read_bytes()), json.loads(other.read_bytes()))
     return contents(one) == contents(other)
 
@@ -127,8 +133,13 @@ def _untimed(value: Any) -> Any:
     if isinstance(value, list):
         return [_untimed(one) for one in value]
     if isinstance(value, dict):
-        return {key: _untimed(one) for key, one in value.items() if not TIMED.match(key)}
+        return {key: _counted(key, _untimed(one)) for key, one in value.items() if not TIMED.match(key)}
     return value
+
+
+def _counted(key: str, value: Any) -> Any:
+    """What a round of DPO asked is counted of its last attempt alone, too."""
+    return {name: one for name, one in value.items() if name not in OF_THE_ATTEMPT} if key == "asked" else value
 
 
 def _near(one: Any, other: Any) -> bool:

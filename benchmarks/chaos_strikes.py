@@ -11,29 +11,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.chaos_child import Aim
+from benchmarks.chaos_child import OUT_OF_MEMORY, Aim
+
+TRAINED = ("sft", "preference_model", "helpfulness_model", "dpo", "rejection_sampling", "rl")
+"""The stages that train."""
 
 AIMS = (
-    Aim("os.mkdir", r"/checkpoint-\d+$", "as a checkpoint is begun", True),
+    Aim("os.mkdir", r"/.*checkpoint-\d+$", "as a checkpoint is begun", TRAINED),
     Aim(
         "open",
-        r"/checkpoint-\d+/(optimizer|scheduler|rng_state|random_states|trainer_state)",
+        r"/.*checkpoint-\d+/(optimizer|scheduler|rng_state|random_states|trainer_state)",
         "within a checkpoint",
-        True,
+        TRAINED,
     ),
-    Aim("open", r"/COMPLETE$", "before a checkpoint is marked whole", True),
-    Aim("os.rename", r"/model$", "before a model takes its place", True),
-    Aim("open", r"/\.DONE\.\d+\.tmp$", "before DONE is begun"),
-    Aim("os.rename", r"/DONE$", "before DONE takes its place"),
-    Aim("shutil.rmtree", r"/checkpoints$", "before checkpoints are removed", True),
-    Aim("os.mkdir", r"/[a-z_]+-[0-9a-f]{8}$", "as a stage begins"),
-    Aim("open", r"/panel\.jsonl$", "as the panel is stored", True),
-    Aim("open", r"/report\.(html|md)", "as the report is written"),
+    Aim("open", r"/.*/COMPLETE$", "before a checkpoint is marked whole", TRAINED),
+    Aim("os.rename", r"/.*model$", "before a model takes its place", TRAINED),
+    Aim("open", r"/.*\.DONE\.\d+\.tmp$", "before DONE is begun"),
+    Aim("os.rename", r"/(.*/)?DONE$", "before DONE takes its place"),
+    Aim("shutil.rmtree", r"/.*checkpoints$", "before checkpoints are removed", TRAINED),
+    Aim("os.mkdir", r"$", "as a stage begins"),
+    Aim("os.mkdir", r"/rounds/2$", "as a round begins", ("dpo", "rejection_sampling")),
+    Aim("os.rename", r"/rounds/\d/(best|loss)\.json$", "as a round is stored", ("rejection_sampling",)),
+    Aim("open", r"/panel\.jsonl$", "as the panel is stored", ("rl",)),
+    Aim("open", r"/report\.(html|md)", "as the report is written", ("report",)),
 )
 """The moments at which most can go wrong."""
-
-ROOM = 1 << 16
-"""Bytes of address space that are left when memory runs out."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,10 @@ def strikes(disk: Path, mounted: bool) -> dict[str, Strike]:
         Strike("Ctrl-C", "SIGINT", _send(signal.SIGINT), frozenset({130, -2})),
         Strike(
             "out of memory",
-            f"RLIMIT_AS set to what the process has and {ROOM >> 10} kB: whatever it asks for next is refused",
-            _no_memory,
+            "RLIMIT_AS set to what the process has, and what is free of that taken: whatever it asks for is refused",
+            _send(OUT_OF_MEMORY),
             frozenset(range(1, 256)) | {-6, -9, -11},
-            15.0,
+            8.0,
         ),
         full,
     )  # fmt: skip
@@ -106,12 +108,6 @@ def _ballast(disk: Path) -> Path:
 
 def _send(number: int) -> Callable[[int], None]:
     return lambda pid: os.kill(pid, number)
-
-
-def _no_memory(pid: int) -> None:
-    pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[0])
-    most = pages * resource.getpagesize() + ROOM
-    resource.prlimit(pid, resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def _no_files(pid: int) -> None:

@@ -18,7 +18,7 @@ import psutil
 from benchmarks.chaos_compare import lines
 
 STAGES = ("respond", "revise")
-SETTINGS = ("prompts.limit=24", "engine.latency=0.3", "engine.concurrency=4")
+SETTINGS = ("prompts.limit=24", "engine.latency=0.3", "engine.concurrency=4", "distill=null")
 RAY = ("executor.type=ray", "executor.concurrency=2", "executor.cpus=0.5", "executor.object_store_gb=0.1")
 KIND = "worker killed"
 ABOUT = "kill -9 of one of two Ray actors while a stage is walked; the run went on by itself and ended with code 0"

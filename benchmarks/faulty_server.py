@@ -96,8 +96,12 @@ class FaultyServer:
         return sum(call.fault == fault and places[call.asked] > place for place, call in enumerate(self.calls))
 
     def last_faults(self) -> dict[str, str | None]:
-        """By item, the fault at its last call."""
-        return {call.item: call.fault for call in self.calls}
+        """By item, the fault that the last try of a call of its ended with; None where none did."""
+        found: dict[str, str | None] = {}
+        for call in {call.asked: call for call in self.calls}.values():
+            broken = call.fault if call.fault not in HARMLESS else None
+            found[call.item] = broken or found.get(call.item)
+        return found
 
     def by_item(self, start: int = 0) -> dict[str, int]:
         """Calls from the `start`-th on, by item."""
@@ -165,7 +169,8 @@ def reply(body: dict[str, Any], text: str, scored: bool = True) -> dict[str, Any
     words = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
     choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", **words}
     if body.get("logprobs") and scored:
-        top = {"A": -0.5, "B": -1.0, "A)": -2.0, "(A": -3.0, "(B": -3.5}
+        top = {"A": -0.5, "B": -1.0, "C": -2.5, "A)": -2.0, "(A": -3.0, "(B": -3.5}
+        top |= {"(C": -4.5, **{f" {rating}": -1.0 - rating for rating in range(5)}}
         entries = [{"token": token, "logprob": value} for token, value in top.items()]
         choice["logprobs"] = {"content": [{"top_logprobs": entries}]} if chat else {"top_logprobs": [top]}
     return {"choices": [choice], "usage": {"prompt_tokens": 30, "completion_tokens": 8}}

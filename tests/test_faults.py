@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
 
 from benchmarks.faults import STAGES, survived
 from benchmarks.faulty_server import FAULTS, HARMLESS, TIMEOUT, FaultyServer
+from benchmarks.pages import faulty
 from cai.engine_config import OpenAIEngine
 from cai.engines.base import Request
 from cai.engines.openai import OpenAIBackend
@@ -18,6 +20,7 @@ from cai.prompts import Rendered
 from cai.records import Message
 
 CHAT = Rendered(messages=(Message(role="user", content="Is item-7 safe?"),))
+ROOT = Path(__file__).resolve().parent.parent
 LABELS = (" (A)", " (B)")
 
 
@@ -69,4 +72,18 @@ def test_a_run_at_30_percent_faults_loses_nothing_and_asks_again_only_what_faile
     assert all(server.of(fault) for fault in FAULTS)
     assert outcome.failed and outcome.lost == {}
     assert outcome.again and all(again == failed for failed, again in outcome.again)
-    assert STAGES == ("revise", "compare")
+    held_out = outcome.by_stage["guests"][0]
+    assert {stage: done for stage, (done, _) in outcome.by_stage.items()} == {
+        "respond": 32, "revise": 32, "compare": 32, "guests": held_out, "win_rates": held_out,
+        "harmfulness": held_out, "refusals": 2 * held_out,
+    }  # fmt: skip
+
+
+def test_the_fault_table_of_the_docs_is_what_was_measured() -> None:
+    rows = json.loads((ROOT / "benchmarks" / "faults.json").read_text("utf-8"))
+    shown = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    assert "\n".join(faulty(rows)) in shown
+    assert {row["name"] for row in rows if "lost" in row} == {
+        *(f"faults in {stage}" for stage in STAGES), *(f"fault {fault}" for fault in FAULTS)
+    }  # fmt: skip
+    assert all(row["reached"] and not row.get("lost") for row in rows)
