@@ -37,6 +37,7 @@ TOLD = {
     "ppo-lora": "PPO with LoRA and a value head",
     "rloo-lora": "RLOO with LoRA",
 }
+PARTS = ("generating", "reading", "scoring")
 TIMED = ("rloo", "ppo", "ppo-head")
 
 
@@ -64,7 +65,7 @@ def _apart(name: str) -> dict[str, Any]:
 def _speed(name: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     seconds = {one: statistics.median(s for run in found[one] for s in run["seconds"]) for one in ("rloo", name)}
     ratio = seconds["rloo"] / seconds[name]
-    share = statistics.median(run["generating"] for run in found[name])
+    share = {part: statistics.median(run["shares"][part] for run in found[name]) for part in PARTS}
     tokens = PROMPTS * SAMPLES * TOKENS
     return {
         "name": f"rl_step_{name.replace('-', '_')}",
@@ -75,7 +76,9 @@ def _speed(name: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         "command": "python -m benchmarks.rl_step",
         "detail": (
             f"{TOLD[name]}: {seconds[name]:.1f} s a step of {tokens} written tokens, RLOO {seconds['rloo']:.1f} s "
-            f"(medians of {TURNS} x {STEPS - 1} steps, in turns); sampling, scoring and reading take {share:.0%} of it"
+            f"(medians of {TURNS} x {STEPS - 1} steps, in turns); of it writing answers takes "
+            f"{share['generating']:.0%}, reading them by policy, reference and critic {share['reading']:.0%}, "
+            f"scoring them {share['scoring']:.0%}"
         ),
     }
 
@@ -95,7 +98,7 @@ def _memory(name: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]
 
 
 def _one(name: str) -> dict[str, Any]:
-    """A training in this process: seconds of each step but the first, share of sampling, and peak memory, MB."""
+    """A training in this process: seconds of each step but the first, what they went on, and peak memory, MB."""
     from benchmarks.memory import resident
     from benchmarks.rl_work import configured, train
 
@@ -105,7 +108,7 @@ def _one(name: str) -> dict[str, Any]:
     watch = _Kept()
     with tempfile.TemporaryDirectory() as folder:
         train(configured({**common, **sizes, **more, **SETTINGS[name]}), Path(folder) / "run", watch)
-    return {"seconds": watch.seconds, "generating": watch.generating, "resident": resident()}
+    return {"seconds": watch.seconds, "shares": watch.shares, "resident": resident()}
 
 
 class _Kept:
@@ -129,10 +132,10 @@ class _Kept:
         return [after - before for before, after in pairwise(self._ends)]
 
     @property
-    def generating(self) -> float | None:
-        """Share of the time before the losses; TRL doesn't tell its own."""
-        spent = [row["seconds_generating"] for row in self._rows if "seconds_generating" in row][1:]
-        return sum(spent) / sum(self.seconds) if spent else None
+    def shares(self) -> dict[str, float]:
+        """Of the time of these steps; none where they aren't told, as TRL's aren't."""
+        told = [row for row in self._rows if "seconds_generating" in row][1:]
+        return {part: sum(row[f"seconds_{part}"] for row in told) / sum(self.seconds) for part in PARTS if told}
 
 
 if __name__ == "__main__":

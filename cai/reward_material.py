@@ -13,7 +13,7 @@ from cai.material import Material
 from cai.models import ModelConfig
 from cai.prompts import Templates
 from cai.questions import COLUMNS, rows
-from cai.reward_config import OWN, FunctionReward, JudgeReward
+from cai.reward_config import OWN, FunctionReward, JudgeReward, PreferenceModelReward
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,15 @@ def own(material: Material, name: str) -> bool:
             "earlier run, such as old-run/preference_model"
         )
     return name in OWN
+
+
+def critic(material: Material) -> str | None:
+    """The stage of the preference model of this run that PPO's critic begins as: the first that rewards the answers.
+
+    One of weight 0 only watches, and one below 0 is a penalty: values that began as that would foresee another reward.
+    """
+    rewards = [one for one in material.recipe.rl.rewards if isinstance(one, PreferenceModelReward) and one.weight > 0]
+    return next((one.model for one in rewards if own(material, one.model)), None)
 
 
 def scorer(material: Material, name: str) -> Scorer:

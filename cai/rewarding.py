@@ -25,9 +25,10 @@ from cai.reward_config import (
     RewardConfig,
 )
 from cai.reward_material import facts, own, rules, scorer
+from cai.rl_config import BestOfNConfig
 from cai.trainers.llama2_reward import Llama2, unwhitened
 from cai.trainers.mixing import Task
-from cai.trainers.reward import Reward, Rewarded, Sample
+from cai.trainers.reward import OverAll, Reward, Rewarded, Sample, alone
 from cai.trainers.reward_parts import function, length, repetition
 from cai.trainers.rewards import Part, Sum
 from cai.trainers.watched import Watched
@@ -50,7 +51,7 @@ def tasks(job: Job) -> dict[Kind, list[Task]]:
 def rewarded(job: Job) -> Iterator[Reward]:
     """The sum of the rewards that the recipe names, their models loaded while it is open."""
     with opened(job) as parts:
-        yield Watched(Sum(parts))
+        yield Watched(Sum(parts), _over_all())
 
 
 @contextmanager
@@ -72,7 +73,8 @@ def opened(job: Job) -> Iterator[list[Part]]:
 def watched(job: Job, watch: Watch) -> Iterator[tuple[Reward, Panel | None]]:
     """The sum of the rewards, and the panel by which its climbing is watched, where the recipe has one.
 
-    The panel's scores are not whitened: a mean that is 0 at every look would say nothing.
+    The panel's scores are not whitened: a mean that is 0 at every look would say nothing. Neither are those of
+    best-of-n, which sets answers of several rounds beside each other.
     """
     with needing("train"):
         from cai.trainers.panel import Asked, Panel
@@ -82,9 +84,22 @@ def watched(job: Job, watch: Watch) -> Iterator[tuple[Reward, Panel | None]]:
             Asked(prompt, Task(job.render(prompt), prompt.kind, known.get(prompt.source, {})))
             for prompt in material.panel
         ]
-        plain = Watched(Sum([replace(part, reward=unwhitened(part.reward)) for part in parts]))
+        plain = Watched(Sum([replace(part, reward=_by_itself(part.reward)) for part in parts]))
         config, seed = material.recipe.rl, seed_of(job.seed, "rl")
-        yield Watched(Sum(parts)), Panel(asked, plain, config, seed, job.folder, watch) if asked else None
+        climbed = plain if isinstance(config, BestOfNConfig) else Watched(Sum(parts), _over_all())
+        yield climbed, Panel(asked, plain, config, seed, job.folder, watch) if asked else None
+
+
+def _by_itself(reward: Reward) -> Reward:
+    """The reward with raw scores, and as one process asks it: the others that train take no part in a look."""
+    return replace(reward, over=alone) if isinstance(reward, Rated) else unwhitened(reward)
+
+
+def _over_all() -> OverAll:
+    """Answers of all processes that train are set beside each other."""
+    with needing("train"):
+        from cai.trainers.processes import over_all
+    return over_all
 
 
 def _open(job: Job, config: RewardConfig, asked: Mapping[Rendered, Prompt]) -> Reward:
@@ -92,7 +107,8 @@ def _open(job: Job, config: RewardConfig, asked: Mapping[Rendered, Prompt]) -> R
     if isinstance(config, PreferenceModelReward):
         return _scored(job, config.model, asked)
     if isinstance(config, Llama2Reward):
-        return Llama2(_scored(job, config.safety, asked), _scored(job, config.helpfulness, asked), config)
+        scored = _scored(job, config.safety, asked), _scored(job, config.helpfulness, asked)
+        return Llama2(*scored, config, _over_all())
     if isinstance(config, JudgeReward):
         return _judged(job, config, asked)
     if isinstance(config, FunctionReward):
@@ -117,7 +133,8 @@ def _judged(job: Job, config: JudgeReward, asked: Mapping[Rendered, Prompt]) -> 
     """The feedback model, beside the policy and the model that it is held to."""
     (feedback,) = job.speakers(job.material.recipe.models.feedback, beside=2)
     constitution, _ = rules(job.material, config)
-    return Rated(Judge(feedback, constitution, (), config.judge, config.tags, job.seed), asked, job.pool.run)
+    judge = Judge(feedback, constitution, (), config.judge, config.tags, job.seed)
+    return Rated(judge, asked, job.pool.run, _over_all())
 
 
 @dataclass(frozen=True)

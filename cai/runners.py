@@ -18,8 +18,7 @@ from cai.preference_figures import evaluate_preference
 from cai.preferences import Group, split_held_out
 from cai.preflight import preflight
 from cai.records import Answer, Comparison, Distilled, Ghost, Kind, Measurement, Revision, RoundScore
-from cai.reward_config import PreferenceModelReward
-from cai.reward_material import own
+from cai.reward_material import critic
 from cai.rewarding import tasks, watched
 from cai.rl_config import BestOfNConfig, PpoConfig
 from cai.selection import Selection, answer_of, select
@@ -209,8 +208,7 @@ def _ppo(job: Job, config: PpoConfig, start: str, mixed: Sequence[Task]) -> dict
     with needing("train"):
         from cai.trainers.ppo import train_ppo
     material, seed = job.material, seed_of(job.seed, "rl")
-    scorers = [reward.model for reward in config.rewards if isinstance(reward, PreferenceModelReward)]
-    critic = next((job.checkpoint(stage).model for stage in scorers if own(material, stage)), None)
+    begun = critic(material)
     with job.training() as watch, watched(job, watch) as (reward, panel):
         return train_ppo(
             [task.prompt for task in mixed],
@@ -220,7 +218,7 @@ def _ppo(job: Job, config: PpoConfig, start: str, mixed: Sequence[Task]) -> dict
             config,
             seed,
             watch,
-            critic_start=critic,
+            critic_start=job.checkpoint(begun).model if begun else None,
             kinds=[task.kind for task in mixed],
             pretraining=material.pretraining,
             facts=[task.facts for task in mixed],

@@ -30,7 +30,10 @@ revise: {rounds: 1, few_shot: 1, max_tokens: 24}
 sft: {batch_size: 4, micro_batch: 2, learning_rate: 1e-3, save_every: 1}
 compare: {max_tokens: 24, preflight: {limit: 0}}
 preference_model: {batch_size: 2, micro_batch: 2, learning_rate: 1e-3, held_out: 0.2}
-rl: {algorithm: ppo, steps: 2, prompts_per_step: 8, minibatch: 4, micro_batch: 4, max_tokens: 8, learning_rate: 1e-3}
+rl:
+  {algorithm: ppo, steps: 2, prompts_per_step: 4, samples: 2, minibatch: 4, micro_batch: 4, max_tokens: 8,
+   learning_rate: 1e-3, panel: {prompts: 1, every: 1}, rewards: [{type: preference_model}, {type: judge},
+   {type: llama2, helpfulness: preference_model}]}
 """
 
 
@@ -75,7 +78,7 @@ def test_two_processes_learn_what_one_learns(alone: Path, two: Path, stage: str)
     assert len(curve(two, stage)) == summary["steps"] > 2
 
 
-CLOCK = ("seconds_generating", "seconds_training")
+CLOCK = ("seconds_generating", "seconds_reading", "seconds_scoring", "seconds_training")
 
 
 @pytest.mark.slow
@@ -83,7 +86,10 @@ def test_ppo_writes_the_same_answers_and_learns_the_same_in_two_processes(alone:
     one, shared = (RunFolder(folder / "runs", "shared").steps["rl"] for folder in (alone, two))
     assert (shared.summary["processes"], shared.summary["steps"]) == (2, 2)
     assert not (shared.path / "launch").exists()
-    assert [row["step"] for row in shared.metrics()] == [1, 2]
+    assert [row["step"] for row in shared.metrics()] == [0, 1, 2]  # the panel is looked at before the first
+    learned = [row for row in shared.metrics() if "kl" in row]
+    assert [row["reward/llama2"] for row in learned] == pytest.approx([0, 0], abs=1e-5), "whitened over both"
+    assert all(abs(row["reward/llama2/raw"]) > 1e-3 for row in learned)
     for row, other in zip(one.metrics(), shared.metrics(), strict=True):
         assert row.keys() == other.keys()
         told = {name: value for name, value in row.items() if name not in CLOCK}

@@ -18,11 +18,13 @@ from cai.material import Material
 from cai.pipeline import run
 from cai.plan import plan
 from cai.progress import Reporter
-from cai.reward_material import facts, scorer
-from cai.rewarding import rewarded, tasks
+from cai.reward_material import critic, facts, scorer
+from cai.rewarding import rewarded, tasks, watched
 from cai.store import RunFolder
+from cai.trainers.best_of_n import Best, better
 from cai.trainers.preference_reward import PreferenceReward
-from cai.trainers.reward import Sample
+from cai.trainers.reward import Rewarded, Sample
+from cai.trainers.reward_parts import Plain
 from cai.trainers.rewards import means
 
 CONSTITUTION = {
@@ -60,8 +62,8 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop("maths_rewards", None)
 
 
-def recipe(*rewards: dict[str, Any]) -> Recipe:
-    return Recipe.model_validate({**RECIPE, "rl": {"rewards": list(rewards)}})
+def recipe(*rewards: dict[str, Any], **rl: Any) -> Recipe:
+    return Recipe.model_validate({**RECIPE, "rl": {"rewards": list(rewards), **rl}})
 
 
 def address(*rewards: dict[str, Any]) -> str:
@@ -73,8 +75,8 @@ def job() -> Iterator[Any]:
     """Makes the job of stage `rl`; nothing has run before it."""
     with Pool(lambda name: None) as pool:
 
-        def made(*rewards: dict[str, Any]) -> Job:
-            material = Material(recipe(*rewards))
+        def made(*rewards: dict[str, Any], **rl: Any) -> Job:
+            material = Material(recipe(*rewards, **rl))
             steps = plan(material, RunFolder(Path("runs"), "here"))
             return Job(steps["rl"], steps, material, Reporter(Console(quiet=True)), pool)
 
@@ -123,6 +125,80 @@ def test_the_judge_is_asked_through_the_recipe_s_engine(job: Any) -> None:
     logged = means(found)
     assert [name for name in logged if name.startswith("reward/")] == ["reward/judge"]
     assert logged["reward/judge"] == pytest.approx(sum(found.total) / 16) and "answers/stock_phrases" in logged
+
+
+WATCHING = {"type": "preference_model", "weight": 0}
+OTHER = {"type": "preference_model", "model": "one"}
+
+
+@pytest.mark.parametrize(
+    ("rewards", "begun"),
+    [
+        ([{"type": "preference_model"}], "preference_model"),
+        ([{"type": "length", "target": 9}, {"type": "preference_model", "weight": 0.1}], "preference_model"),
+        ([WATCHING, {"type": "length", "target": 9}], None),
+        ([{"type": "preference_model", "weight": -1}], None),
+        ([OTHER, WATCHING], None),
+        ([WATCHING, {"type": "preference_model"}], "preference_model"),
+    ],
+)
+def test_ppo_s_critic_begins_as_a_model_that_rewards_and_not_as_one_that_watches(
+    rewards: list[dict[str, Any]], begun: str | None
+) -> None:
+    assert critic(Material(recipe(*rewards))) == begun
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every preference model scores an answer by the number that it is."""
+
+    def by_number(*_: Any) -> Plain:
+        return Plain("score", lambda samples: [float(sample.answer) for sample in samples])
+
+    monkeypatch.setattr("cai.rewarding._scored", by_number)
+
+
+def totals(job: Any, numbers: list[int], **rl: Any) -> Rewarded:
+    """What a stage `rl` with Llama 2's rule says of answers that are these numbers."""
+    made = job({"type": "llama2", "helpfulness": "preference_model"}, **rl)
+    (task, *_) = tasks(made)["harmful"]
+    with watched(made, Log()) as (reward, _):
+        return reward([task.sample(str(number), 1, True) for number in numbers])
+
+
+class Log:
+    def step(self, done: int, total: int) -> None: ...
+
+    def metric(self, row: dict[str, Any]) -> None: ...
+
+
+def test_of_two_rounds_of_best_of_n_the_raw_scores_are_compared(job: Any, scored: None) -> None:
+    """5 is the worst of one round and 4 the best of the next: whitened, 4 would win."""
+    rounds = [[5, 10, 11, 12], [4, 0, 1, -1]]
+    first, second = (totals(job, numbers, algorithm="best_of_n") for numbers in rounds)
+    kept = better({}, [Best("q", "raw 5", first.total[0], 1)])
+    assert better(kept, [Best("q", "raw 4", second.total[0], 2)])["q"].answer == "raw 5"
+    assert [first.total, second.total] == [tuple(map(float, numbers)) for numbers in rounds]
+    climbed = totals(job, rounds[0], algorithm="ppo")
+    assert sum(climbed.total) == pytest.approx(0) and climbed.total != first.total
+    assert means(climbed)["reward/llama2/raw"] == 9.5 == sum(first.total) / 4
+
+
+def test_what_a_look_at_the_panel_asks_waits_for_no_other_process(job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def over(rows: Any, said: Any) -> Any:
+        asked.append(len(rows))
+        return said(rows)
+
+    monkeypatch.setattr("cai.rewarding._over_all", lambda: over)
+    made = job({"type": "judge"}, algorithm="ppo", panel={"prompts": 1})
+    with watched(made, Log()) as (reward, panel):
+        assert panel
+        panel._reward(answers(made))
+        assert asked == []
+        reward(answers(made))
+        assert asked == [8, 8]  # the judge's draw of principles, and the figures of the answers
 
 
 def test_a_judge_without_a_principle_to_rate_by_is_refused_before_anything_runs() -> None:

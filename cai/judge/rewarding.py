@@ -12,7 +12,7 @@ from cai.identity import digest
 from cai.judge.judge import Judge
 from cai.prompts import Rendered
 from cai.records import Prompt
-from cai.trainers.reward import Rewarded, Sample
+from cai.trainers.reward import OverAll, Rewarded, Sample, alone
 
 _MIDDLE, _HALF = 5.5, 4.5
 """Ratings go from 1 to 10."""
@@ -24,30 +24,37 @@ class Rated:
 
     All answers to a prompt within a step are rated under the same principles, drawn by the prompt and those answers:
     the answers are compared with each other, and a resumed run draws what an unbroken one draws. `asked`: the
-    conversation behind each prompt; `run`: waits for what is asked in the loop of the judge's engine.
+    conversation behind each prompt; `run`: waits for what is asked in the loop of the judge's engine; `over`: the
+    answers of a step, in whichever process each is rated.
     """
 
     judge: Judge
     asked: Mapping[Rendered, Prompt]
     run: Callable[[Coroutine[Any, Any, list[float]]], list[float]]
+    over: OverAll = alone
 
     def __call__(self, samples: Sequence[Sample]) -> Rewarded:
         """One part, `judge`. Raises ItemFailed where an answer cannot be rated."""
-        total = tuple((rating - _MIDDLE) / _HALF for rating in self.run(self._ratings(samples)))
+        ratings = self.run(self._ratings(samples, self.over(samples, self._keys)))
+        total = tuple((rating - _MIDDLE) / _HALF for rating in ratings)
         return Rewarded(total, {"judge": total})
 
     def close(self) -> None:
         """The engine is not this room's to close."""
 
-    async def _ratings(self, samples: Sequence[Sample]) -> list[float]:
+    async def _ratings(self, samples: Sequence[Sample], keys: Sequence[str]) -> list[float]:
+        slots = asyncio.Semaphore(self.judge.feedback.engine.concurrency)
+
+        async def one(sample: Sample, key: str) -> float:
+            async with slots:
+                return await self.judge.value(key, self.asked[sample.prompt], sample.answer)
+
+        return await asyncio.gather(*map(one, samples, keys))
+
+    def _keys(self, samples: Sequence[Sample]) -> list[str]:
+        """Of each answer, what its principles are drawn by."""
         answers: defaultdict[Rendered, list[str]] = defaultdict(list)
         for sample in samples:
             answers[sample.prompt].append(sample.answer)
         keys = {prompt: digest([self.asked[prompt].id, *given]) for prompt, given in answers.items()}
-        slots = asyncio.Semaphore(self.judge.feedback.engine.concurrency)
-
-        async def one(sample: Sample) -> float:
-            async with slots:
-                return await self.judge.value(keys[sample.prompt], self.asked[sample.prompt], sample.answer)
-
-        return await asyncio.gather(*map(one, samples))
+        return [keys[sample.prompt] for sample in samples]

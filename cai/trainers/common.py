@@ -16,9 +16,10 @@ from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerCallback, TrainerState
 from trl.trainer.base_trainer import _BaseTrainer
 
+from cai.disk import no_space
 from cai.errors import CaiError, InputError, Interrupted, StoreError, first_line
 from cai.quiet import hush
-from cai.store import flush_below, free_bytes, no_space, replace_folder
+from cai.store import flush_below, free_bytes, replace_folder
 from cai.train_config import TrainConfig
 from cai.trainers.processes import any_of_them, first, share, wait
 from cai.trainers.trackers import PROJECT, run_name, tracked

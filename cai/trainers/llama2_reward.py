@@ -2,7 +2,8 @@
 
 R_c = R_s where the prompt is harmful or R_s < threshold, else R_h, both as sigmoids; the reward is WHITEN(LOGIT(R_c)).
 Our preference models score in log-odds, so LOGIT is the score as it is, and nothing is lost to saturation. The paper
-does not print WHITEN: here it is (x - mean) / standard deviation over all answers of a step, and 0 where all are alike.
+does not print WHITEN: here it is (x - mean) / standard deviation over all answers of a step, whichever process wrote
+them, and 0 where all are alike. Its mean is always 0, so the part `raw` tells what was whitened, which can rise.
 """
 
 from __future__ import annotations
@@ -12,26 +13,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cai.reward_config import Llama2Reward
-from cai.trainers.reward import Reward, Rewarded, Sample
+from cai.trainers.reward import OverAll, Reward, Rewarded, Sample, alone
 from cai.verdicts import logistic
 
 
 @dataclass(frozen=True)
 class Llama2:
-    """`safety` and `helpfulness` give log-odds."""
+    """`safety` and `helpfulness` give log-odds; `over`: what is whitened together."""
 
     safety: Reward
     helpfulness: Reward
     config: Llama2Reward
+    over: OverAll = alone
 
     def __call__(self, samples: Sequence[Sample]) -> Rewarded:
-        """The rule's reward; parts: both scores, and `unsafe`, 1 where the safety score was taken, else 0."""
+        """The rule's reward; parts: both scores, and `unsafe`, 1 where the safety score was taken, else 0.
+
+        Where it is whitened a part `raw` is what it was before.
+        """
         safety, helpfulness = self.safety(samples).total, self.helpfulness(samples).total
         unsafe = [self._unsafe(sample, score) for sample, score in zip(samples, safety, strict=True)]
         chosen = [s if taken else h for s, h, taken in zip(safety, helpfulness, unsafe, strict=True)]
-        total = tuple(whiten(chosen) if self.config.whiten else chosen)
         parts = {"safety": safety, "helpfulness": helpfulness, "unsafe": tuple(map(float, unsafe))}
-        return Rewarded(total, parts)
+        if not self.config.whiten:
+            return Rewarded(tuple(chosen), parts)
+        return Rewarded(tuple(self.over(chosen, whiten)), {"raw": tuple(chosen), **parts})
 
     def close(self) -> None:
         """Closes both."""

@@ -8,7 +8,6 @@ the critic begins as the preference model (InstructGPT), advantages are whitened
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,12 +31,12 @@ from cai.trainers.mixing import Task
 from cai.trainers.panel import Panel
 from cai.trainers.ppo_data import Texts, of_step, tasks_of
 from cai.trainers.ppo_shared import part, together
-from cai.trainers.ppo_state import Checkpoints, Progress
+from cai.trainers.ppo_state import Checkpoints, Clock, Progress
 from cai.trainers.ppo_step import Learner, described, lesson
 from cai.trainers.processes import any_of_them, first
 from cai.trainers.reward import Reward
 from cai.trainers.rewards import means
-from cai.trainers.rollout import Rollout, read, seeds_of, write
+from cai.trainers.rollout import Rollout, Written, read, seeds_of, write
 from cai.trainers.trackers import reporting
 from cai.weights import resolve
 
@@ -66,8 +65,8 @@ def train_ppo(
     and may end the training early; a look that is gone back to is the policy's, and not that of a running mean. The
     reward is not closed. Logged every step: reward and its parts, kl (nats a token), kl_answer, entropy (nats a token),
     losses, and what else the metrics' names say. Returns steps, tokens written, the last step's reward and kl, the
-    share of time spent on writing, what was resumed from, how many parameters were trained, and what became of the
-    panel.
+    share of time spent on writing alone, what was resumed from, how many parameters were trained, and what became of
+    the panel.
 
     Raises InputError where models, layers or texts don't fit, Interrupted after Ctrl-C; MissingExtra where bitsandbytes
     or a package of `report_to` is not installed.
@@ -163,10 +162,14 @@ class _Training:
         """One step: writes answers, has them scored, learns from them. Returns what is logged."""
         number, config = self.progress.step + 1, self._config
         set_seed(seed_of(self._seed, "ppo", number) % 2**32)
-        begun = time.perf_counter()
-        rollout = self._roll_out(of_step(self._tasks, number, config), number)
-        written = time.perf_counter()
-        rollout, rewarded = together(rollout, self._reward(rollout.written.samples), self._accelerator)
+        clock, seconds = Clock(), dict[str, float]()
+        written = self._write(of_step(self._tasks, number, config), number)
+        seconds["generating"] = clock.lap()
+        rollout = self._read(written)
+        seconds["reading"] = clock.lap()
+        rewarded = self._reward(written.samples)
+        seconds["scoring"] = clock.lap()
+        rollout, rewarded = together(rollout, rewarded, self._accelerator)
         taught = lesson(rollout, rewarded.total, self._control.weight, config)
         rate = self._rate(number)
         self._whole.train()
@@ -179,16 +182,21 @@ class _Training:
         row = {**told, "kl_coefficient": self._control.weight, "learning_rate": rate}
         self._control.update(told["kl_answer"])
         tokens = int(rollout.written.mask.sum())
-        return self.progress.note(row, tokens, written - begun, time.perf_counter() - written)
+        return self.progress.note(row, tokens, {**seconds, "training": clock.lap()})
 
-    def _roll_out(self, tasks: Sequence[Task], step: int) -> Rollout:
-        """What this process's part of the policy's answers is, and what is said of them."""
+    def _write(self, tasks: Sequence[Task], step: int) -> Written:
+        """This process's part of the policy's answers."""
         config, accelerator = self._config, self._accelerator
         mine, seeds = part(len(tasks), accelerator), seeds_of(len(tasks), self._seed, "ppo", step)
         drawn = config.max_tokens, config.temperature, config.sampling_batch
         self._whole.eval()
         with accelerator.autocast():
-            written = write(self._whole.policy, self._tokenizer, tasks[mine], seeds[mine], *drawn)
+            return write(self._whole.policy, self._tokenizer, tasks[mine], seeds[mine], *drawn)
+
+    def _read(self, written: Written) -> Rollout:
+        """What policy, reference and critic say of them."""
+        config = self._config
+        with self._accelerator.autocast():
             return read(self._whole, self._reference, written, config.temperature, config.micro_batch)
 
     def _rate(self, step: int) -> float:

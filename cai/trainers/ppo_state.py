@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,26 +18,47 @@ from cai.trainers.common import latest_checkpoint, mark_complete, told_if_full, 
 _KEPT = "kept.pt"
 
 
+class Clock:
+    """The parts of a step, one after the other; what a GPU was given is done before a part ends."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since the last part ended."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        before, self._last = self._last, time.perf_counter()
+        return self._last - before
+
+
 @dataclass
 class Progress:
-    """Steps taken, tokens written, seconds spent, and the last step's figures."""
+    """Steps taken, tokens written, the last step's figures, and seconds spent.
+
+    `generating`: on writing answers, and nothing else; `reading`: on what policy, reference and critic say of them;
+    `scoring`: on their reward; `training`: on the rest.
+    """
 
     step: int = 0
     tokens: int = 0
     generating: float = 0.0
+    reading: float = 0.0
+    scoring: float = 0.0
     training: float = 0.0
     last: dict[str, float] = field(default_factory=dict)
 
-    def note(self, row: dict[str, float], tokens: int, generating: float, training: float) -> dict[str, float]:
-        """Takes a step in, and returns all that is logged of it."""
+    def note(self, row: dict[str, float], tokens: int, seconds: Mapping[str, float]) -> dict[str, float]:
+        """Takes in a step whose parts took so many `seconds`, and returns all that is logged of it."""
         self.step, self.tokens, self.last = self.step + 1, self.tokens + tokens, row
-        self.generating, self.training = self.generating + generating, self.training + training
-        spent = {"seconds_generating": generating, "seconds_training": training}
-        return {"step": self.step, **row, "tokens": tokens, "num_tokens": self.tokens, **spent}
+        for part, spent in seconds.items():
+            setattr(self, part, getattr(self, part) + spent)
+        told = {f"seconds_{part}": spent for part, spent in seconds.items()}
+        return {"step": self.step, **row, "tokens": tokens, "num_tokens": self.tokens, **told}
 
     def figures(self) -> dict[str, Any]:
         """What a training comes to."""
-        share = self.generating / (self.generating + self.training)
+        share = self.generating / (self.generating + self.reading + self.scoring + self.training)
         told = {name: self.last[name] for name in ("reward", "kl")}
         return {"steps": self.step, "tokens": self.tokens, **told, "generating_share": share}
 

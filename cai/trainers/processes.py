@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed
 
 from cai.errors import InputError
+
+Row = TypeVar("Row")
+Said = TypeVar("Said")
 
 
 def count() -> int:
@@ -49,6 +54,19 @@ def any_of_them(here: bool) -> bool:
     found = torch.tensor(float(here), device="cuda" if distributed.get_backend() == "nccl" else "cpu")
     distributed.all_reduce(found)
     return bool(found)
+
+
+def over_all(rows: Sequence[Row], said: Callable[[Sequence[Row]], Sequence[Said]]) -> Sequence[Said]:
+    """What `said` has to say of this process's rows when it is shown those of all processes, in the processes' order.
+
+    Every process calls it at the same place, or those that do wait for ever. Rows travel by pickle.
+    """
+    if not distributed.is_initialized():
+        return said(rows)
+    parts: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(parts, list(rows))
+    before = sum(len(part) for part in parts[: distributed.get_rank()])
+    return said([row for part in parts for row in part])[before : before + len(rows)]
 
 
 def share(rows: int, setting: str) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from cai.prompts import Rendered
 from cai.records import Kind
+
+Row = TypeVar("Row")
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,10 @@ class Rewarded:
 
 
 class Reward(Protocol):
-    """Whatever rewards the answers of a policy; all samples of a step are given at once, in order."""
+    """Whatever rewards the answers of a policy; all samples of a step are given at once, in order.
+
+    Of several processes that share a training each gives it those that it wrote itself, all at the same time.
+    """
 
     def __call__(self, samples: Sequence[Sample]) -> Rewarded:
         """One total a sample, and as many of each part."""
@@ -45,3 +51,19 @@ class Reward(Protocol):
     def close(self) -> None:
         """Gives back what it holds."""
         ...
+
+
+class OverAll(Protocol):
+    """How a reward sets answers beside each other: what `said` has to say of these rows, one thing a row.
+
+    Where several processes share a training, `said` may be shown the rows of all of them, in order; then all must ask.
+    """
+
+    def __call__(self, rows: Sequence[Row], said: Callable[[Sequence[Row]], Sequence[Said]]) -> Sequence[Said]:
+        """As many as there are rows."""
+        ...
+
+
+def alone(rows: Sequence[Row], said: Callable[[Sequence[Row]], Sequence[Said]]) -> Sequence[Said]:
+    """What is said of the rows of this process by themselves."""
+    return said(rows)

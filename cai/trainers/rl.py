@@ -25,6 +25,7 @@ from cai.errors import InputError, MissingExtra
 from cai.prompts import Rendered
 from cai.rl_config import GrpoConfig, RlooConfig
 from cai.trainers.common import Watch, Watcher, arguments, batches, latest_checkpoint, run, step_of
+from cai.trainers.endings import end_at
 from cai.trainers.lora import frozen, in_float32, lora, named, quantization, save_merged
 from cai.trainers.mixing import Task, mix
 from cai.trainers.panel import Panel
@@ -49,27 +50,30 @@ def train_rl(
 ) -> dict[str, Any]:
     """Trains `start` for `reward` and leaves the policy in `folder`/model, and a LoRA adapter also in `folder`/adapter.
 
-    Logged every step: reward, reward/<part> (means, before weights), kl (nats a token), mean length (tokens). `panel`
-    is looked at, and may end the training early. Returns the last step's figures, and what became of the panel. Raises
+    Answers are written and learned up to their prompts' stop strings. Logged every step: reward, reward/<part> (means,
+    before weights), kl (nats a token), mean length (tokens), truncated. `panel` is looked at, and may end the training
+    early. Returns the last step's figures, and what became of the panel. Raises
     InputError where vLLM is asked for on a machine without a GPU, MissingExtra where it, bitsandbytes or a tracker is
     not installed.
     """
     tasks = mix(harmful, helpful, config.helpful_share, config.steps * config.prompts_per_step, seed)
     tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start), padding_side="left", trust_remote_code=False)
     rows = [{"prompt": _prompt(tokenizer, task.prompt), "index": index} for index, task in enumerate(tasks)]
-    adapter = config.adapter
+    adapter, stops = config.adapter, _stops(tasks)
     trainer_class, config_class = _classes(config)
     with named(adapter, "rl"):
         trainer = trainer_class(
             model=resolve(start),
             reward_funcs=_called(reward, tasks, tokenizer),
-            args=config_class(**_arguments(config, folder, seed)),
+            args=config_class(**_arguments(config, folder, seed, stops)),
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
             peft_config=lora(adapter) if adapter else None,
             quantization_config=quantization(adapter) if adapter else None,
         )
     in_float32(trainer.model)
+    if stops:
+        end_at(trainer, tokenizer, stops)
     save = partial(save_merged, trainer.model, tokenizer, start, folder / "adapter") if adapter else trainer.save_model
     figures = _run(trainer, tokenizer, folder, Watcher(watch), config, save, panel)
     return {**figures, "tokens": int(trainer.state.num_input_tokens_seen), "prompts": len(tasks)}
@@ -105,7 +109,9 @@ def _called(reward: Reward, tasks: Sequence[Task], tokenizer: Any) -> Callable[.
         **_: Any,
     ) -> list[float]:
         written = zip(index, completions, completion_ids, strict=True)
-        rewarded = reward([tasks[i].sample(_text(text), len(ids), ids[-1] in ends) for i, text, ids in written])
+        samples = [tasks[i].sample(_text(text), len(ids), ids[-1] in ends) for i, text, ids in written]
+        rewarded = reward(samples)
+        log_metric("truncated", sum(not sample.finished for sample in samples) / len(samples))
         for name, value in means(rewarded).items():
             log_metric(name, value)
         return list(rewarded.total)
@@ -113,12 +119,12 @@ def _called(reward: Reward, tasks: Sequence[Task], tokenizer: Any) -> Callable[.
     return total
 
 
-def _arguments(config: TrlConfig, folder: Path, seed: int) -> dict[str, Any]:
+def _arguments(config: TrlConfig, folder: Path, seed: int, stops: Sequence[str] = ()) -> dict[str, Any]:
     return {
         **arguments(folder, seed, config.save_every, config.gradient_checkpointing),
         **batches(config.prompts_per_step * config.samples, config.micro_batch),
         **_algorithm(config),
-        **_generation(config),
+        **_generation(config, stops),
         "max_steps": config.steps,
         "num_generations": config.samples,
         "max_completion_length": config.max_tokens,
@@ -140,7 +146,12 @@ def _algorithm(config: TrlConfig) -> dict[str, Any]:
     return {"scale_rewards": config.scale_rewards, "loss_type": config.loss_type, "epsilon": config.epsilon}
 
 
-def _generation(config: TrlConfig) -> dict[str, Any]:
+def _stops(tasks: Sequence[Task]) -> tuple[str, ...]:
+    """Where answers end: the stop strings of the prompts, which are those of the recipe's one dialect."""
+    return tuple(dict.fromkeys(stop for task in tasks for stop in task.prompt.stop))
+
+
+def _generation(config: TrlConfig, stops: Sequence[str] = ()) -> dict[str, Any]:
     """What answers are sampled with. Raises InputError for vLLM where there is no GPU."""
     if config.vllm == "none":
         return {"generation_kwargs": {"use_cache": True}}
@@ -153,6 +164,7 @@ def _generation(config: TrlConfig) -> dict[str, Any]:
         "vllm_mode": config.vllm,
         "vllm_gpu_memory_utilization": config.vllm_memory,
         "vllm_server_base_url": config.vllm_server if config.vllm == "server" else None,
+        "generation_kwargs": {"stop": list(stops), "include_stop_str_in_output": True} if stops else None,
     }
 
 

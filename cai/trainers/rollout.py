@@ -14,7 +14,6 @@ from transformers import (
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
-    StoppingCriteria,
     StoppingCriteriaList,
 )
 
@@ -22,6 +21,7 @@ from cai.encoding import encode, prompt_text
 from cai.engines.sampling import invert
 from cai.identity import seed_of
 from cai.trainers.actor_critic import ActorCritic, Reference
+from cai.trainers.endings import Stopped, up_to_stop
 from cai.trainers.mixing import Task
 from cai.trainers.reward import Sample
 
@@ -129,8 +129,8 @@ def _generate(
         pad_token_id=_padding(tokenizer),
         use_cache=True,
     )
-    stops = _Stopped(tokenizer, tasks, prompts.size(1))
-    criteria = StoppingCriteriaList([stops] if any(task.prompt.stop for task in tasks) else [])
+    stops = [task.prompt.stop for task in tasks]
+    criteria = StoppingCriteriaList([Stopped(tokenizer, stops, prompts.size(1))] if any(stops) else [])
     whole = policy.generate(
         input_ids=prompts,
         attention_mask=given,
@@ -154,30 +154,11 @@ class _Drawn(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
 
 
-class _Stopped(StoppingCriteria):
-    """Which rows hold a stop string of their prompt."""
-
-    def __init__(self, tokenizer: Any, tasks: Sequence[Task], start: int) -> None:
-        self._tokenizer, self._tasks, self._start = tokenizer, tasks, start
-
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        """(rows,), bool."""
-        rows = zip(self._tasks, input_ids[:, self._start :].tolist(), strict=True)
-        found = [_stopped(self._tokenizer, task, ids) for task, ids in rows]
-        return torch.tensor(found, device=input_ids.device)
-
-
-def _stopped(tokenizer: Any, task: Task, ids: list[int]) -> bool:
-    text = tokenizer.decode(ids, skip_special_tokens=True)
-    return any(stop in text for stop in task.prompt.stop)
-
-
 def _ended(tokenizer: Any, task: Task, ids: list[int]) -> tuple[list[int], Sample]:
     """The tokens of an answer up to its end, and what a reward sees of it."""
     end = tokenizer.eos_token_id
     ids = ids[: ids.index(end) + 1] if end in ids else ids
-    if _stopped(tokenizer, task, ids):
-        ids = next(ids[:n] for n in range(1, len(ids) + 1) if _stopped(tokenizer, task, ids[:n]))
+    ids = up_to_stop(tokenizer, ids, task.prompt.stop)
     text = tokenizer.decode(ids, skip_special_tokens=True)
     return ids, task.sample(text, len(ids), ids[-1] == end)
 

@@ -11,22 +11,24 @@ from collections.abc import Sequence
 from cai.refusals import evasive, refuses
 from cai.repeats import share_repeated, word_count
 from cai.sameness import distinct, stock_phrases
-from cai.trainers.reward import Reward, Rewarded, Sample
+from cai.trainers.reward import OverAll, Reward, Rewarded, Sample, alone
 
 ANSWERS = "answers/"
 """What the names of these figures begin with."""
 
 
 class Watched:
-    """A reward, with figures of the answers beside its parts."""
+    """A reward, with figures of the answers beside its parts; `over`: which answers are set beside each other."""
 
-    def __init__(self, reward: Reward) -> None:
-        self._reward = reward
+    def __init__(self, reward: Reward, over: OverAll = alone) -> None:
+        self._reward, self._over = reward, over
 
     def __call__(self, samples: Sequence[Sample]) -> Rewarded:
         """The reward's total, its parts, and the figures of each answer."""
         found = self._reward(samples)
-        return Rewarded(found.total, {**found.parts, **figures(samples)})
+        told = self._over(samples, _by_answer)
+        names = told[0].keys() if told else ()
+        return Rewarded(found.total, {**found.parts, **{name: tuple(one[name] for one in told) for name in names}})
 
     def close(self) -> None:
         """Closes the reward."""
@@ -50,3 +52,9 @@ def figures(samples: Sequence[Sample]) -> dict[str, tuple[float, ...]]:
         "distinct": [distinct(answers)] * len(answers),
     }
     return {f"{ANSWERS}{name}": tuple(values) for name, values in found.items()}
+
+
+def _by_answer(samples: Sequence[Sample]) -> list[dict[str, float]]:
+    """The figures of each answer."""
+    found = figures(samples)
+    return [{name: values[row] for name, values in found.items()} for row in range(len(samples))]

@@ -7,8 +7,13 @@ from typing import Any
 
 from cai.prompts import Rendered, Templates
 from cai.records import Kind, Message
+from cai.reward_config import Llama2Reward
+from cai.trainers.llama2_reward import Llama2
 from cai.trainers.mixing import Task
-from cai.trainers.reward import Rewarded, Sample
+from cai.trainers.processes import over_all
+from cai.trainers.reward import Reward, Rewarded, Sample
+from cai.trainers.rewards import Part, Sum
+from cai.trainers.watched import Watched
 
 TEMPLATES = Templates("chat")
 
@@ -57,6 +62,11 @@ class Letters:
         return Rewarded(tuple(10 * s for s in share), {"share": share, "tokens": long})
 
     def close(self) -> None: ...
+
+
+def ruled(helpfulness: Reward) -> Reward:
+    """Llama 2's rule, whitened over all processes, as a recipe has it; the prompts being harmful, letters count."""
+    return Watched(Sum([Part("llama2", 1.0, Llama2(By(letters), helpfulness, Llama2Reward(), over_all))]), over_all)
 
 
 class Log:

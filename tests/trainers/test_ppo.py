@@ -12,19 +12,20 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
-from ppo_data import classifier, small, tokenizer
-from rl_data import By, Letters, Log, Stop, letters, prompts, tasks
+from ppo_data import classifier, learner, rolled, small, tokenizer
+from rl_data import By, Letters, Log, Stop, letters, prompts, ruled
 from transformers import AutoModelForCausalLM
 
 from cai.errors import InputError, Interrupted
 from cai.rl_config import PpoConfig
+from cai.trainers import ppo
 from cai.trainers.actor_critic import load
 from cai.trainers.ema import Ema
 from cai.trainers.ppo import train_ppo
 from cai.trainers.ppo_data import Texts, of_step, tasks_of
-from cai.trainers.ppo_step import Learner, described, lesson
+from cai.trainers.ppo_step import described, lesson
 from cai.trainers.preference_reward import PreferenceReward
-from cai.trainers.rollout import Rollout, read, seeds_of, write
+from cai.trainers.rollout import read
 from cai.weights import resolve
 
 CPU = torch.device("cpu")
@@ -83,7 +84,8 @@ def test_a_very_large_kl_weight_holds_the_policy(tmp_path: Path) -> None:
 LOGGED = {
     "step", "reward", "reward/share", "reward/tokens", "kl", "kl_answer", "kl_coefficient", "entropy", "policy_loss",
     "value_loss", "explained_variance", "clipped", "approximate_kl", "answer_length", "truncated", "learning_rate",
-    "grad_norm", "value_grad_norm", "seconds_generating", "seconds_training", "tokens", "num_tokens",
+    "grad_norm", "value_grad_norm", "tokens", "num_tokens",
+    "seconds_generating", "seconds_reading", "seconds_scoring", "seconds_training",
 }  # fmt: skip
 
 
@@ -103,6 +105,29 @@ def test_every_step_logs_plain_numbers_and_the_reward_sees_kinds_and_facts(tmp_p
     assert (figures["reward"], figures["kl"]) == (log.rows[-1]["reward"], log.rows[-1]["kl"])
     log_ratio = log.rows[0]["kl"], log.rows[0]["approximate_kl"]
     assert log_ratio == pytest.approx((0.0, 0.0), abs=1e-6)
+
+
+def test_writing_reading_scoring_and_learning_have_clocks_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that only these four move, by 1, 2, 4 and 8 s a step."""
+    now = [0.0]
+
+    def lasting(seconds: float, work: Any) -> Any:
+        def done(*given: Any) -> Any:
+            now[0] += seconds
+            return work(*given)
+
+        return done
+
+    monkeypatch.setattr("cai.trainers.ppo_state.time.perf_counter", lambda: now[0])
+    for seconds, name in ((1, "write"), (2, "read"), (8, "lesson")):
+        monkeypatch.setattr(f"cai.trainers.ppo.{name}", lasting(seconds, getattr(ppo, name)))
+    log = Log()
+    figures = train(tmp_path, small(steps=2), log, lasting(4, By(letters)))
+    parts = ("generating", "reading", "scoring", "training")
+    assert [log.of(f"seconds_{part}") for part in parts] == [[1, 1], [2, 2], [4, 4], [8, 8]]
+    assert figures["generating_share"] == pytest.approx(1 / 15)
 
 
 def curve(log: Log) -> dict[int, dict[str, float]]:
@@ -144,11 +169,6 @@ def test_micro_batches_and_the_padding_they_bring_change_no_figure(tmp_path: Pat
         train(tmp_path / str(micro), config, log, reward=Letters(), pretraining=TEXTS)
     for one, other in zip(curve(logs[0]).values(), curve(logs[1]).values(), strict=True):
         assert one == pytest.approx(other, rel=2e-3, abs=2e-4)
-
-
-def rolled(config: PpoConfig, model: Any, reference: Any) -> Rollout:
-    written = write(model.policy, tokenizer(), tasks("harmful", 4) * 2, seeds_of(8), config.max_tokens, 1.0, 8)
-    return read(model, reference, written, 1.0, 4)
 
 
 def test_with_an_adapter_no_second_model_is_held_and_the_reference_stays_the_start(tmp_path: Path) -> None:
@@ -206,12 +226,6 @@ def test_a_running_mean_against_a_loop() -> None:
     other.load_state_dict(mean.state_dict())
     other.put()
     assert float(weight) == pytest.approx(expected)
-
-
-def learner(config: PpoConfig, model: Any, texts: Texts | None = None) -> Learner:
-    accelerator = Accelerator(cpu=True)
-    prepared, optimizer = accelerator.prepare(model, torch.optim.SGD(model.parameters(), 0.1))
-    return Learner(prepared, optimizer, accelerator, config, texts)
 
 
 def test_the_gradient_of_pretraining_texts_is_that_of_their_mean_token_loss() -> None:
@@ -318,12 +332,12 @@ PROCESS = f"""
 import json, sys
 from pathlib import Path
 from ppo_data import small
-from rl_data import Letters, Log, prompts
+from rl_data import Letters, Log, prompts, ruled
 from cai.trainers.ppo import train_ppo
 folder, rank = Path(sys.argv[1]), sys.argv[2]
 log, reward = Log(), Letters()
 config = small(**{SHARED})
-told = train_ppo(prompts("bad", 4), "tiny-random", reward, folder, config, 3, log, pretraining={TEXTS})
+told = train_ppo(prompts("bad", 4), "tiny-random", ruled(reward), folder, config, 3, log, pretraining={TEXTS})
 shown = [sample.prompt.messages[-1].content for sample in reward.seen[0]]
 (folder / f"{{rank}}.json").write_text(json.dumps({{"rows": log.rows, "told": told, "shown": shown}}))
 """
@@ -358,8 +372,7 @@ def test_two_processes_learn_what_one_learns_and_end_with_one_model(tmp_path: Pa
     assert (tmp_path / "model" / "config.json").is_file()
     alone, shared = Log(), Log()
     shared.rows = one["rows"]
-    train_ppo(
-        prompts("bad", 4), "tiny-random", Letters(), tmp_path / "one", small(**SHARED), 3, alone, pretraining=TEXTS
-    )
+    train(tmp_path / "one", small(**SHARED), alone, ruled(Letters()), pretraining=TEXTS)
     for step, row in curve(alone).items():
         assert curve(shared)[step] == pytest.approx(row, rel=1e-3, abs=1e-5), step
+        assert row["reward"] == pytest.approx(0, abs=1e-6) and row["reward/llama2/raw"] > 0

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -214,6 +214,17 @@ def test_the_rule_whitened_by_hand() -> None:
     found = ruled([-2, 1, -4, 0], [9, 4, 9, 6], ["harmful", "helpful", "helpful", "helpful"], whitened=True)
     assert found.total == pytest.approx([value / math.sqrt(17) for value in (-3, 3, -5, 5)])
     assert found.parts["unsafe"] == (1.0, 0.0, 1.0, 0.0)
+    assert found.parts["raw"] == (-2, 4, -4, 6), "whose mean is not always 0"
+
+
+def test_the_rule_is_whitened_with_the_answers_of_other_processes() -> None:
+    """0, 1 here and 10, 11 elsewhere are whitened as four, and not as two and two."""
+
+    def over(rows: Sequence[Any], said: Callable[[Sequence[Any]], Sequence[Any]]) -> Sequence[Any]:
+        return said([*rows, 10.0, 11.0])[: len(rows)]
+
+    rule = Llama2(fixed("s", [0.0, 1.0]), fixed("h", [0.0, 0.0]), Llama2Reward(), over)
+    assert rule([sample(kind="harmful")] * 2).total == pytest.approx(whiten([0.0, 1.0, 10.0, 11.0])[:2])
 
 
 def test_extreme_scores_are_not_lost_to_saturation() -> None:
