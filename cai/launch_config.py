@@ -22,6 +22,13 @@ class LaunchConfig(Config):
         None, "A file of `accelerate config` for this machine; none: cai/accelerate/<strategy>.yaml, which ships."
     )
 
+    gpu_gb: float | None = knob(
+        None,
+        "Memory of one GPU, GB, that the recipe is cut for: `cai plan` holds what its stages take against it. None: "
+        "against nothing.",
+        gt=0,
+    )
+
     @model_validator(mode="after")
     def _several(self) -> LaunchConfig:
         if self.strategy != "ddp" and self.processes == 1:

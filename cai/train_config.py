@@ -82,8 +82,8 @@ class Demonstrations(Config):
 
     answers: str = identity(
         ...,
-        "A file or `hf:owner/name[:split]`: conversations that end with an answer (`messages`, or `prompt` and "
-        "`completion`), or pairs (`chosen`), whose preferred answer is learned.",
+        "A file or `hf:owner/name[/folder][:split]`: conversations that end with an answer (`messages`, or `prompt` "
+        "and `completion`), or pairs (`chosen`), whose preferred answer is learned.",
     )
     kind: Kind = identity("helpful", "What their prompts are: `helpful` or `harmful`.")
     limit: int | None = identity(None, "Answers that are used, the first ones; none: all.", ge=1)
@@ -110,7 +110,11 @@ class SftConfig(TrainConfig):
 class HumanPairs(Config):
     """Comparisons that people made, which the preference model learns beside the AI's (section 4.2)."""
 
-    pairs: str = identity(..., "A file of pairs or `hf:owner/name[:split]`: hh-rlhf's transcripts, or TRL's forms.")
+    pairs: str = identity(
+        ...,
+        "A file of pairs or `hf:owner/name[/folder][:split]`, such as hf:Anthropic/hh-rlhf/helpful-base: hh-rlhf's "
+        "transcripts, or TRL's forms.",
+    )
     kind: Kind = identity("helpful", "What they compare: `helpful` or `harmful` prompts.")
     weight: float = identity(1.0, "Weight of each of their pairs in the loss; the AI's: `ai_weight`.", gt=0)
     limit: int | None = identity(None, "Pairs that are used, the first ones; none: all.", ge=1)
@@ -180,6 +184,9 @@ class HelpfulnessModelConfig(PreferenceModelConfig):
 class DpoConfig(TrainConfig):
     """DPO (Rafailov et al. 2023, arXiv 2305.18290) on the comparisons, with their probabilities as labels."""
 
+    learning_rate: float = identity(
+        1e-6, "Peak learning rate (AdamW); Rafailov et al. 2023, App. B, and TRL take 1e-6 for all weights.", gt=0
+    )
     beta: float = identity(0.1, "Weight of the KL to the SL-CAI model; the paper uses 0.1.", gt=0)
     labels: Literal["soft", "hard"] = identity(
         "soft", "`hard` rounds each probability to 0 or 1, which is DPO as published."

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cai.config import load_recipe, recipe_file
+from cai.config import Recipe, load_recipe, recipe_file
 from cai.errors import InputError
 from cai.material import Material
 from cai.pipeline import run
@@ -80,6 +80,38 @@ def test_without_finetuning_the_digests_depend_on_the_model_that_stays(tmp_path:
 
     plain, other = digests(), digests("models.pretrained={use: assistant, dialect: transcript}")
     assert {stage for stage in plain if plain[stage] == other[stage]} == set()
+
+
+def people(recipe: Recipe, stage: str = "preference_model") -> dict[str, str]:
+    """What a preference model learns of people, each source by the part of hh-rlhf that it is."""
+    sources = recipe.preference_models[stage].human
+    assert all(one.pairs.startswith("hf:Anthropic/hh-rlhf/") for one in sources)
+    return {one.pairs.rpartition("/")[2]: one.kind for one in sources}
+
+
+def test_preference_models_learn_the_parts_of_hh_rlhf_that_their_papers_do() -> None:
+    """The whole of it holds both kinds, so a source without its part would teach harmlessness as helpfulness."""
+    helpful = dict.fromkeys(("helpful-base", "helpful-online", "helpful-rejection-sampled"), "helpful")
+    for name in ("paper", "paper-cot", "rlhf"):
+        assert people(load_recipe(name)) == helpful
+    llama2 = load_recipe("llama2")
+    assert people(llama2, "helpfulness_model") == helpful
+    assert people(llama2) == {"harmless-base": "harmful", "helpful-base": "helpful"}
+    for name in ("paper", "paper-cot"):
+        recipe = load_recipe(name)
+        assert recipe.runs("compare") and recipe.preference_model.ai_weight == 1.0, "beside the AI's, in one model"
+
+
+def test_the_weight_of_the_kl_is_that_of_a_reward_that_counts_once() -> None:
+    rl = load_recipe("direct-rlaif").rl
+    assert rl.model_dump()["kl"] == pytest.approx(0.05 / 0.95, abs=1e-4)
+
+
+def test_dpo_without_a_rate_takes_that_of_its_paper() -> None:
+    recipe = load_recipe("smoke", ["dpo={}"])
+    assert recipe.dpo and recipe.dpo.learning_rate == 1e-6
+    lora = load_recipe("dpo").dpo
+    assert lora and lora.adapter and lora.learning_rate == 1e-5, "ten times it for LoRA"
 
 
 def test_the_reward_of_the_verifiable_recipe_reads_the_last_number(monkeypatch: pytest.MonkeyPatch) -> None:
