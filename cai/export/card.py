@@ -57,7 +57,7 @@ def card(
     Nothing that a model wrote is in it. What a recipe or a constitution says is escaped.
     """
     return (
-        _environment()
+        environment()
         .get_template("card.md.jinja")
         .render(
             name=source.name,
@@ -141,11 +141,11 @@ def _cares(source: Source) -> list[str]:
     judge = source.recipe.models.feedback.model
     told = caveats(source.recipe, public(judge), parameters(judge))
     of_this_run = [f"{one.claim} {one.reason}" for one in told if one.grave or public(judge) in one.claim]
-    return [*of_this_run, *_judged(source), *CARES]
+    return [*of_this_run, *judged(source), *CARES]
 
 
-def _judged(source: Source) -> list[str]:
-    """What the labels say about who gave them."""
+def judged(source: Source) -> list[str]:
+    """What the labels say about who gave them; nothing where no judge did."""
     found = audit(source.records("compare", Comparison))
     if found.first_seat is None or found.decided is None:
         return []
@@ -164,7 +164,8 @@ def _prose(text: str) -> Markup:
     return Markup(text.replace("|", "\\|"))
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """What cards are rendered by: every text that is inserted becomes one line without markup."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
@@ -174,7 +175,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"safe": Markup, "prose": _prose}
+    environment.filters |= {"safe": Markup, "prose": _prose, "escaped": _inline}
     return environment
 
 

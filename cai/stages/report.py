@@ -25,15 +25,17 @@ from cai.records import Comparison, Distilled, Measurement, PanelAnswer, Revisio
 from cai.rl_config import BestOfNConfig, GrpoConfig, RlConfig
 from cai.stages import plots
 from cai.stages.ablate import drawable
+from cai.stages.plots_length import reward_by_length, score_by_length
 from cai.stages.report_caveats import Fact, caveats, judge_facts, parameters_text
 from cai.stages.report_course import course, dpo_rounds
 from cai.stages.report_distill import distill_examples, distill_facts
 from cai.stages.report_effects import HEADINGS, TableRow, percent, sentences, table
 from cai.stages.report_evaluation import evaluated
-from cai.stages.report_excerpts import Transcript, chains, examples, principle_use, spread, visible
+from cai.stages.report_excerpts import Transcript, chains, examples, spread, visible
 from cai.stages.report_flags import STEPS, chain_facts, flag_table
 from cai.stages.report_panel import panel_facts, panel_plots, panel_transcripts
 from cai.stages.report_preference import curves, held_out_rows, left_out
+from cai.stages.report_principles import principle_use
 from cai.stages.report_rounds import Contrast, carried, contrasts, draw, said
 from cai.stages.report_verdicts import PAIRED, drawn_for, readings, worded
 from cai.store import write_text
@@ -77,7 +79,8 @@ class Findings:
     chains of stage `ablate`; `curves` the logged rows of each stage that trains, `dropped` what was left out and why.
     `preflight` is what DONE of `compare` says of the judge, `preference_models` what DONE of each stage that trains one
     says of it; `panel` holds the answers by which `rl` was watched, `panel_told` what its DONE says of them;
-    `dpo_rounds` what DONE of `dpo` says of each of its rounds; `date` is the run's; none: today.
+    `dpo_rounds` what DONE of `dpo` says of each of its rounds; `date` is the run's; none: today; `unfinished`: the
+    stages that are not done yet.
     """
 
     recipe: Recipe
@@ -101,6 +104,7 @@ class Findings:
     evaluation: Evaluation | None = None
     dpo_rounds: Sequence[Mapping[str, Any]] = ()
     date: datetime.date | None = None
+    unfinished: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,8 @@ def _view(findings: Findings) -> dict[str, Any]:
         "panel": panel_facts(findings.curves.get("rl", ()), findings.panel_told),
         "through": panel_transcripts(findings.panel),
         "dpo_rounds": dpo_rounds(findings.dpo_rounds, findings.curves.get("dpo", ())),
-        "uses": principle_use(findings.constitution, transcripts, findings.comparisons, resamples),
+        "uses": (uses := principle_use(findings.constitution, transcripts, findings.comparisons, resamples)),
+        "agreeing": any(use.agreement for use in uses),
         "chains": len(transcripts),
         "transcripts": spread(transcripts, findings.recipe.report.transcripts),
         "comparisons": examples(findings.comparisons),
@@ -191,8 +196,16 @@ def _plots(
         "rounds": [plots.by_round(by_round, resamples)] if revised else [],
         "ablated": [draw(contrast, resamples) for contrast in changed],
         "preference": [plots.calibration(name, bins) for name, bins in curves(findings.preference_models).items()],
-        "training": [*_curves(findings), *panel_plots(findings.curves.get("rl", ()))],
-        "models": [plots.by_model(rows), *course(findings.measurements, findings.panel, findings.recipe)],
+        "training": [
+            *_curves(findings),
+            *reward_by_length(findings.curves.get("rl", ())),
+            *panel_plots(findings.curves.get("rl", ())),
+        ],
+        "models": [
+            plots.by_model(rows),
+            *course(findings.measurements, findings.panel, findings.recipe),
+            *score_by_length(findings.measurements),
+        ],
     }
 
 

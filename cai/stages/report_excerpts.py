@@ -1,19 +1,15 @@
-"""What the report shows of the data itself: some chains, some comparisons, and each principle's use."""
+"""What the report shows of the data itself: some chains and some comparisons."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TypeVar
 
-from cai.constitution import Constitution, Principle
 from cai.records import Comparison, Prompt, Revision, RoundScore
-from cai.stages.report_effects import finite_mean
 from cai.stages.revise import STOPPED
-from cai.stats import Estimate, rate
 
 Item = TypeVar("Item")
 _MOST_COMPARISONS = 5
@@ -43,22 +39,6 @@ class Transcript:
     rounds: tuple[Round, ...]
 
 
-@dataclass(frozen=True)
-class PrincipleUse:
-    """What came of a principle: its revisions and comparisons.
-
-    Of the revisions, `edited` is the mean share of words that they changed, `change` how far they moved the score on
-    average, and `flagged` the share that carries a flag.
-    """
-
-    principle: Principle
-    revisions: int
-    comparisons: int
-    edited: Estimate | None
-    change: Estimate | None
-    flagged: Estimate | None
-
-
 def chains(revisions: Sequence[Revision], scores: Sequence[RoundScore]) -> list[Transcript]:
     """All chains in the order of their prompts' ids, whatever the order in which they were finished."""
     rewards = {score.id: score.reward for score in scores}
@@ -76,32 +56,6 @@ def examples(comparisons: Sequence[Comparison]) -> list[Comparison]:
         (item for item in ordered if item.verdict.p_a is not None), key=lambda item: item.verdict.p_a or 0.0
     )
     return spread(parsed, _MOST_COMPARISONS) + unread[:1]
-
-
-def principle_use(
-    constitution: Constitution, transcripts: Sequence[Transcript], comparisons: Sequence[Comparison], resamples: int
-) -> list[PrincipleUse]:
-    """One entry a principle, in the constitution's order, those never drawn included."""
-    rounds = [one for transcript in transcripts for one in transcript.rounds if STOPPED not in one.revision.flags]
-    drawn = [(name, round_) for round_ in rounds for name in round_.revision.principles]
-    revised = Counter(name for name, _ in drawn)
-    compared = Counter(name for comparison in comparisons for name in comparison.principles)
-    edited = _means([(name, round_.edited) for name, round_ in drawn], resamples)
-    changes = _means([(name, round_.change) for name, round_ in drawn], resamples)
-    marked = Counter(name for name, round_ in drawn if round_.revision.flags)
-    flagged = {name: rate(marked[name], count) for name, count in revised.items()}
-    return [
-        PrincipleUse(p, revised[p.id], compared[p.id], edited.get(p.id), changes.get(p.id), flagged.get(p.id))
-        for p in constitution.principles
-    ]
-
-
-def _means(found: Sequence[tuple[str, float | None]], resamples: int) -> dict[str, Estimate | None]:
-    values: dict[str, list[float]] = {}
-    for name, value in found:
-        if value is not None:
-            values.setdefault(name, []).append(value)
-    return {name: finite_mean(numbers, resamples) for name, numbers in values.items()}
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:

@@ -21,7 +21,7 @@ from cai.weights import cache_folder
 def application(root: Path, rules: Rules, cache: Path | None = None) -> Starlette:
     """The viewer of the runs below `root`. `cache`: where indexes are kept; without, the user's cache folder."""
     site = Site(Library(root, cache or cache_folder() / "view"), rules)
-    tables = evaluation.Tables()
+    tables, suites = evaluation.Tables(), evaluation.Suites()
 
     def failed(request: Request, error: Exception) -> Response:
         return site.failed(request, error)
@@ -34,8 +34,8 @@ def application(root: Path, rules: Rules, cache: Path | None = None) -> Starlett
             *runs.routes(site),
             *lists.routes(site),
             *training.routes(site),
-            *evaluation.routes(site, tables),
-            *sides.routes(site, tables),
+            *evaluation.routes(site, tables, suites),
+            *sides.routes(site, tables, suites),
             *reports.routes(site),
             *labelling.routes(site),
             Mount("/static", StaticFiles(directory=HERE / "static")),

@@ -22,6 +22,9 @@ _STAGES = ("evaluate", "guests")
 _DRAWS = 200_000
 """Draws behind an interval, about: a page is to come within a second, and the report has the last word."""
 
+SUITE_DRAWS = 300
+"""Resamples of a suite at the most: each is a fit where the figure is an Elo rating."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -61,13 +64,19 @@ class Tables(Kept[Table]):
         super().__init__(_table, lambda run: [stage for stage in _STAGES if stage in run.steps])
 
 
-def routes(site: Site, tables: Tables) -> list[Route]:
+class Suites(Kept[list[Grid]]):
+    """The tables of the suites that are done."""
+
+    def __init__(self) -> None:
+        super().__init__(_grids, lambda run: [one for one in SUITES if one in run.steps and run.steps[one].done])
+
+
+def routes(site: Site, tables: Tables, suites: Suites) -> list[Route]:
     """The addresses of these pages."""
-    suites = Kept(_grids, lambda run: [suite for suite in SUITES if suite in run.steps and run.steps[suite].done])
 
     def evaluation(request: Request) -> Response:
         run = site.run(request)
-        given = {"table": tables.of(run), "headings": HEADINGS, "grids": suites.of(run) or ()}
+        given = {"table": tables.of(run), "headings": HEADINGS, "grids": suites.of(run) or (), "draws": SUITE_DRAWS}
         return site.page(request, "evaluation.html.jinja", run=run, tab="evaluation", **given)
 
     return [Route("/run/{run}/evaluation", evaluation)]
@@ -82,7 +91,7 @@ def _table(run: Run) -> Table:
 
 def _grids(run: Run) -> list[Grid]:
     counted = [run.steps[stage].summary.get("items", 0) for stage in (*_STAGES, *SUITES) if stage in run.steps]
-    return grids(evaluation_of(run.steps, _resamples(max(counted))))
+    return grids(evaluation_of(run.steps, min(SUITE_DRAWS, _resamples(max(counted)))))
 
 
 def _resamples(records: int, models: int = 1) -> int:

@@ -1,8 +1,8 @@
-"""Two runs side by side: the settings in which they differ, their figures, and their chains from the same prompts."""
+"""Two runs side by side: settings that differ, figures, tables of suites, and chains from the same prompts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from cai.evaluation_tables import Grid
 from cai.plan import STAGES, differences
 from cai.stages.report_effects import HEADINGS
 from cai.view.asked import Asked
 from cai.view.chains import Chain, chain
-from cai.view.evaluation import Tables
+from cai.view.evaluation import Suites, Tables
 from cai.view.library import Missing, Run
 from cai.view.lists import PAGE
 from cai.view.lookup import Row
@@ -31,7 +32,23 @@ class Difference:
     right: Any
 
 
-def routes(site: Site, tables: Tables) -> list[Route]:
+@dataclass(frozen=True)
+class Beside:
+    """The table of a suite of two runs: `groups` holds the rows of both, each with the place of its run, by subject.
+
+    `headings`: those of either; a run that lacks one has "-" there. `said`: what each run's own table shows, in words.
+    """
+
+    title: str
+    stage: str
+    words: int
+    headings: tuple[str, ...]
+    groups: tuple[tuple[tuple[int, tuple[str, ...]], ...], ...]
+    said: tuple[tuple[str, ...], ...]
+    note: str
+
+
+def routes(site: Site, tables: Tables, suites: Suites) -> list[Route]:
     """The addresses of these pages."""
     asked = Asked(site.library.root)
 
@@ -43,6 +60,7 @@ def routes(site: Site, tables: Tables) -> list[Route]:
         runs = site.library.run(a), site.library.run(b)
         page = int(text) if (text := request.query_params.get("page", "1")).isdecimal() else 1
         rows, total = _shared(*runs, page)
+        found = [suites.of(one) or [] for one in runs]
         return site.page(
             request,
             "sides.html.jinja",
@@ -52,6 +70,8 @@ def routes(site: Site, tables: Tables) -> list[Route]:
             waiting=_waiting(*runs),
             tables=[tables.of(one) for one in runs],
             headings=HEADINGS,
+            suites=beside(*found),
+            alone=_alone(runs, found),
             rows=rows,
             total=total,
             page=page,
@@ -75,6 +95,31 @@ def differing(left: Run, right: Run) -> Iterator[Difference]:
         if all(specs):
             for field, a, b in differences(*(spec.get("identity", {}) for spec in specs)):
                 yield Difference(stage, field, a, b)
+
+
+def beside(left: Sequence[Grid], right: Sequence[Grid]) -> list[Beside]:
+    """The tables that both have, in the order of the first run's."""
+    theirs = {grid.title: grid for grid in right}
+    return [_beside(one, theirs[one.title]) for one in left if one.title in theirs]
+
+
+def _beside(left: Grid, right: Grid) -> Beside:
+    headings = tuple(dict.fromkeys((*left.headings, *right.headings)))
+    groups: dict[tuple[str, ...], list[tuple[int, tuple[str, ...]]]] = {}
+    for place, grid in enumerate((left, right)):
+        for row in grid.rows:
+            known = dict(zip(grid.headings, row, strict=True))
+            cells = tuple(known.get(heading, "-") for heading in headings)
+            groups.setdefault(row[: grid.words], []).append((place, cells))
+    rows = tuple(map(tuple, groups.values()))
+    return Beside(left.title, left.stage, left.words, headings, rows, (left.said, right.said), left.note)
+
+
+def _alone(runs: Sequence[Run], found: Sequence[Sequence[Grid]]) -> list[tuple[str, list[str]]]:
+    """Each run with the titles of the tables that it alone has."""
+    titles = [[grid.title for grid in grids] for grids in found]
+    lone = [[title for title in own if title not in other] for own, other in zip(titles, titles[::-1], strict=True)]
+    return [(run.name, own) for run, own in zip(runs, lone, strict=True) if own]
 
 
 def _waiting(left: Run, right: Run) -> list[str]:

@@ -154,5 +154,9 @@ def evaluation(**changes: Any) -> Evaluation:
             for name, share in (("base", 0.55), ("RL-CAI", 0.6), ("preference model", 0.75))
         },
         "resamples": 200,
+        "chosen": {
+            "base": {f"{place}": float(place % 2) for place in range(60)},
+            "RL-CAI": {f"{place}": float(place % 5 > 0) for place in range(60)},
+        },
     }
     return Evaluation(**given | changes)

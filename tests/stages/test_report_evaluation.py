@@ -32,17 +32,19 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return written(evaluation(), tmp_path_factory.mktemp("page"))
 
 
-def test_every_suite_has_its_table_in_page_and_summary(page: tuple[str, str]) -> None:
+def test_every_suite_has_its_table_in_page_and_summary(page: tuple[str, str], tmp_path: Path) -> None:
     for grid in grids(evaluation()):
         assert all(f"<h3>{grid.title}</h3>" in page[0] and grid.title in page[1] for _ in (0,))
         for row in grid.rows:
             assert all(cell.split(" [")[0] in page[0] for cell in row)
-    assert page[0].count("<svg") == written_svgs() and '<a href="#evaluation">' in page[0]
+    drawn = written(None, tmp_path)[0].count("<svg") + len(evaluation_plots(evaluation()))
+    assert page[0].count("<svg") == drawn and '<a href="#evaluation">' in page[0]
 
 
-def written_svgs() -> int:
-    """With those that the report has without an evaluation: judge 2, rounds 1, training 5, models 1."""
-    return 9 + len(evaluation_plots(evaluation()))
+def test_every_suite_says_which_differences_are_told(page: tuple[str, str]) -> None:
+    for grid in grids(evaluation()):
+        assert grid.said or grid.stage == "evaluate", grid.title
+        assert all(sentence.split(": ", 1)[-1] in page[0].replace("\u00a0", " ") for sentence in grid.said)
 
 
 def test_without_a_suite_there_is_no_section(tmp_path: Path) -> None:
@@ -61,6 +63,7 @@ def test_the_same_records_in_any_order_give_the_same_bytes(page: tuple[str, str]
         one.borderline[::-1],
         one.choices,
         one.resamples,
+        one.chosen,
     )
     assert written(turned, tmp_path) == page
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from report_data import chain, comparison, findings, scores
+from report_data import chain, comparison, scores
 
 from cai.records import Verdict
-from cai.stages.report_excerpts import chains, examples, principle_use, spread, visible
+from cai.stages.report_excerpts import chains, examples, spread, visible
 
 
 def test_a_chain_is_read_in_order() -> None:
@@ -22,41 +22,12 @@ def test_a_round_that_found_nothing_to_change_is_no_revision() -> None:
     revisions[1] = revisions[1].model_copy(update={"flags": ("stopped",), "critique": None})
     (transcript,) = chains(revisions, scores(revisions))
     assert (transcript.rounds[1].change, transcript.rounds[1].edited) == (None, None)
-    kind = principle_use(findings().constitution, [transcript], [], 100)[0]
-    assert (kind.revisions, kind.edited, kind.change, kind.flagged) == (0, None, None, None)
 
 
 def test_each_sample_of_a_prompt_is_a_chain() -> None:
     revisions = [*chain("q", ["One.", "Two."]), *chain("q", ["Three.", "Four."], sample=1)]
     texts = [[one.revision.response.text for one in found.rounds] for found in chains(revisions[::-1], [])]
     assert texts == [["One.", "Two."], ["Three.", "Four."]]
-
-
-def test_each_principle_is_counted_with_its_mean_change() -> None:
-    given = findings()
-    transcripts = chains(given.revisions, [s for s in given.round_scores if s.round != 2])
-    kind, honest = principle_use(given.constitution, transcripts, given.comparisons, 100)
-    assert (kind.revisions, kind.comparisons, honest.revisions, honest.comparisons) == (6, 5, 0, 0)
-    assert kind.change and (kind.change.value, kind.change.n) == (0.5, 3)
-    assert honest.change is None and honest.flagged is None
-
-
-def test_a_comparison_under_several_principles_counts_for_each() -> None:
-    one = comparison("pair", 1.0).model_copy(update={"principles": ("kind", "honest")})
-    uses = principle_use(findings().constitution, [], [one, comparison("other", 1.0)], 100)
-    assert [use.comparisons for use in uses] == [2, 1]
-
-
-def test_the_share_of_a_principles_flagged_revisions_has_wilsons_interval() -> None:
-    revisions = [*chain("a", ["1", "2", "3"]), *chain("b", ["1", "2"], principle="honest")]
-    revisions[1] = revisions[1].model_copy(update={"flags": ("truncated", "meta-talk")})
-    revisions[0] = revisions[0].model_copy(update={"flags": ("truncated",)})
-    revisions[4] = revisions[4].model_copy(update={"principles": ("kind", "honest"), "critique_flags": ("empty",)})
-    kind, honest = principle_use(findings().constitution, chains(revisions, []), [], 100)
-    # Wilson, 1 of 3: centre (1/3 + 1.92073/3) / (1 + 3.84146/3) = 0.428, half-width 0.367.
-    assert kind.flagged and (kind.flagged.value, kind.flagged.n) == (pytest.approx(1 / 3), 3)
-    assert (kind.flagged.low, kind.flagged.high) == (pytest.approx(0.0615, abs=1e-3), pytest.approx(0.7923, abs=1e-3))
-    assert honest.flagged and (honest.flagged.value, honest.flagged.n) == (0.0, 1)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from evaluation_data import match, played
 from report_data import completion
 
 from cai.records import Match, Verdict
-from cai.win_rates import Duel, against, duels, score_of, standings
+from cai.win_rates import Duel, against, duels, rated_on, score_of, standings
 
 
 def duel(matches: list[Match]) -> Duel:
@@ -71,7 +71,7 @@ def test_in_words_and_never_more_than_the_prompts_tell(ps: list[float | None], s
 
 def test_models_stand_in_the_order_in_which_they_come_to_be_and_sl_cai_at_0() -> None:
     matches = played({"guest": 0.0, "RL-CAI": 1.5, "SL-CAI": 0.7, "base": 0.0}, 60, "harmful")
-    found = standings(matches, "harmful", 50)
+    found = standings(rated_on(matches, "harmful", 50))
     assert list(found) == ["base", "SL-CAI", "RL-CAI", "guest"]
     assert found["SL-CAI"].value == 0.0 and found["RL-CAI"].value > 0 > found["base"].value
     assert [(one.against, one.model) for one in duels(matches, 20)][:3] == [
@@ -79,11 +79,11 @@ def test_models_stand_in_the_order_in_which_they_come_to_be_and_sl_cai_at_0() ->
         ("base", "RL-CAI"),
         ("base", "guest"),
     ]
-    assert standings(matches, "helpful", 50) == {}
+    assert standings(rated_on(matches, "helpful", 50)) == {}
 
 
 def test_without_sl_cai_base_is_at_0_and_a_clean_sweep_is_infinite() -> None:
-    found = standings([match(place, "base", "guest", 0.1) for place in range(12)], "harmful", 50)
+    found = standings(rated_on([match(place, "base", "guest", 0.1) for place in range(12)], "harmful", 50))
     assert found["base"].value == 0.0 and found["guest"].value == math.inf
 
 

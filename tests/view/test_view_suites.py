@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from markupsafe import escape
 from view_data import HOSTILE, comparison, completion, prompt, recipe, stored, visitor
 
+from cai.evaluation_tables import Grid
 from cai.material import Material
 from cai.records import Classified, Conduct, Harm, Match, OverRefusal, Record
 from cai.shown import principles, questions
 from cai.stages.report_excerpts import visible
 from cai.trials.choosing import Choice
 from cai.trials.measuring import Labelled
+from cai.view.sides import beside
 
 CONDUCT = Conduct(
     refusal=({"full refusal": -0.1},),
@@ -27,6 +30,11 @@ CONDUCT = Conduct(
 
 
 LABELLED = Labelled(id="7", prompt=prompt("Which?"), a="This.", b="That.", better="b", category="honest")
+
+
+def harmed(model: str, harm: float) -> dict[str, Any]:
+    asked = {"id": f"{model}/1", "model": model, "prompt": prompt("Kill a process?"), "answer": "Yes."}
+    return {**asked, "logprobs": {"0": -0.1}, "harm": harm, "reward": 1.0}
 
 
 def suites() -> dict[str, list[Record]]:
@@ -97,3 +105,29 @@ def test_results_show_the_table_of_each_suite_with_the_way_to_its_records(tmp_pa
             listed = viewer.get(f"/run/made/records/{suite}?f.model=base").text
             assert len(re.findall(r'data-row href="([^"]+)"', listed)) == 1
     assert "no difference can be told" in page
+
+
+def test_two_runs_have_the_suites_of_both_side_by_side(tmp_path: Path) -> None:
+    """Rows of one subject stand together, each with its run and the way to its own records."""
+    more = suites()
+    more["harmfulness"] = [*more["harmfulness"], Harm(**harmed("SL-CAI", 3.5))]
+    stored(tmp_path / "runs", "made", more)
+    stored(tmp_path / "runs", "other", {name: found for name, found in suites().items() if name != "over_refusal"})
+    page = visitor(tmp_path / "runs").get("/compare?a=made&b=other").text
+    (section,) = [one for one in page.split("<section>") if one.startswith("\n<h2>Harmfulness of answers")]
+    groups = [re.findall(r"<th>(\w+)</th><td><a[^>]*>([\w-]+)</a>", one) for one in section.split("<tbody>")[1:]]
+    assert groups == [[("made", "base"), ("other", "base")], [("made", "SL-CAI")]]
+    assert "0.25" in section and "3.50" in section
+    assert 'href="/run/other/records/harmfulness?f.model=base"' in section
+    assert "<h2>Over-refusal" not in page and "Only made has: Over-refusal" in page
+    assert page.count("<h2>Elo</h2>") == 1 and "What other shows by itself" in page
+    assert "<h2>Elo" not in visitor(tmp_path / "runs").get("/compare?a=made&b=nothing").text
+
+
+def test_headings_that_one_run_lacks_are_dashes() -> None:
+    left = Grid("T", ("Model", "n", "old, %"), (("base", "1", "5"),), "note", "hhh")
+    right = Grid("T", ("Model", "n", "new, %"), (("base", "2", "6"),), "note", "hhh", said=("It is so.",))
+    (one,) = beside([left, Grid("U", (), (), "", "hhh")], [right])
+    assert one.headings == ("Model", "n", "old, %", "new, %")
+    assert one.groups == (((0, ("base", "1", "5", "-")), (1, ("base", "2", "-", "6"))),)
+    assert one.said == ((), ("It is so.",))
