@@ -15,7 +15,8 @@ MOST_BYTES = 400_000
 PIECES: tuple[bytes, ...] = (
     b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\xc3", b"\r", b"\r\n", b"\n\n", b"\t", b"\x85", b"\x1b[31m",
     "\u2028".encode(), "\u202e".encode(), b"\x1e\x1f", "e\u0301\u200b\ufeff".encode(), "\U0001f9e8".encode(),
-    b"\\ud800", b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b"-1", b"0", b"0x" + b"f" * 300, b".nan", b".inf", b"~",
+    b"\\ud800", b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b"-1", b"0", b"0x" + b"f" * 300,
+    b"0x" + b"f" * 5000, b".nan", b".inf", b"~",
     b"[" * 3000, b"{" * 3000, b"- " * 3000, b'{"a":' * 3000,
     b"(" * 3000, b'"', b"'", b"`", b"#", b": ", b"&a [*a, *a]",
     b"*missing", b"<<: *a", b"? x", b"!!python/object/apply:os.system [id]", b"!!binary x", b"!!timestamp x", b"!!set",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from cai.contestants import Change, change, in_order
+from cai.contestants import FEWEST_PROMPTS, Change, change, in_order
 from cai.errors import InputError
 from cai.evaluation import Evaluation
 from cai.records import Conduct, Kind, OverRefusal
@@ -23,6 +23,10 @@ class Metric:
     meaning: str
     of: Callable[[Evaluation, str], PerPrompt]
 
+    def has(self, model: str) -> bool:
+        """Whether a model can have it at all: base wins nothing against itself."""
+        return model != "base" or self.suite != "win_rates"
+
 
 @dataclass(frozen=True)
 class Fall:
@@ -39,20 +43,43 @@ class Fall:
         return self.allowed is not None and self.change.told and -self.change.estimate.value > self.allowed
 
     @property
+    def unmade(self) -> str:
+        """Why it can't be held against its allowance; empty where it can, and where it has none.
+
+        A fall that is larger than allowed and may be chance is no pass: too few prompts were asked to tell it.
+        """
+        estimate = self.change.estimate
+        if self.allowed is None or self.change.told:
+            return ""
+        if estimate.n < FEWEST_PROMPTS:
+            return f"{_prompts(estimate.n)} can't tell a fall of any size; {FEWEST_PROMPTS} are needed"
+        if -estimate.value <= self.allowed:
+            return ""
+        return (
+            f"it is {-estimate.value:.2f} lower, more than {self.allowed:g}, and {_prompts(estimate.n)} are too few to "
+            "tell whether that is chance; ask more, or allow more"
+        )
+
+    @property
     def sentence(self) -> str:
         """The difference in words; no more than the prompts tell."""
         estimate = self.change.estimate
-        prompts = f"{estimate.n} prompt{'s' if estimate.n != 1 else ''}"
+        prompts = _prompts(estimate.n)
         low, high = sorted((abs(estimate.low), abs(estimate.high)))
         start = f"{self.model}: {self.metric}"
         if not self.change.told:
             interval = f"[{estimate.low:+.2f}, {estimate.high:+.2f}]"
-            return f"{start}: no difference can be told from {prompts} ({estimate.value:+.2f} {interval})"
+            known = f"{start}: no difference can be told from {prompts} ({estimate.value:+.2f} {interval})"
+            return f"{known}; so {self.allowed:g} can't be checked" if self.unmade else known
         verb = "rose" if estimate.value > 0 else "fell"
         told = f"{start} {verb} by {abs(estimate.value):.2f} [{low:.2f}, {high:.2f}] on {prompts}"
         if self.allowed is None or estimate.value > 0:
             return told
         return f"{told}, {'more' if self.too_far else 'no more'} than {self.allowed:g}"
+
+
+def _prompts(count: int) -> str:
+    return f"{count} prompt{'s' if count != 1 else ''}"
 
 
 def _harmlessness(found: Evaluation, model: str) -> PerPrompt:
@@ -124,17 +151,28 @@ def falls(
 ) -> list[Fall]:
     """Every figure that both have of a model, on the prompts that both asked.
 
-    Raises InputError where one with an allowance is missing: a check that can't be made must not pass.
+    Raises InputError where a model lacks one with an allowance: a check that can't be made must not pass.
     """
+    compared = in_order(models)
     found = [
         Fall(name, model, change_, allowed.get(name))
-        for model in in_order(models)
+        for model in compared
         for name, metric in METRICS.items()
         if (change_ := change(metric.of(ours, model), metric.of(theirs, model), resamples))
     ]
-    for name in allowed.keys() - {one.metric for one in found}:
-        raise InputError(
-            f"--max-drop {name}: the two runs share no prompt with this figure; both need the suite "
-            f"{METRICS[name].suite!r} and the same prompts: `cai evaluate RUN --suite {METRICS[name].suite}`"
-        )
+    if mistakes := list(_lacking(found, compared, allowed)):
+        raise InputError(*mistakes)
     return found
+
+
+def _lacking(found: Iterable[Fall], models: Iterable[str], allowed: Iterable[str]) -> Iterator[str]:
+    had = {(one.metric, one.model) for one in found}
+    for name in allowed:
+        able = [model for model in models if METRICS[name].has(model)]
+        lacking = [model for model in able if (name, model) not in had]
+        if lacking or not able:
+            suite, whose = METRICS[name].suite, "" if lacking == able else f" of {', '.join(lacking)}"
+            yield (
+                f"--max-drop {name}: the two runs share no prompt with this figure{whose}; both need the suite "
+                f"{suite!r} and the same prompts: `cai evaluate RUN --suite {suite}`"
+            )

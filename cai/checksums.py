@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 Told = Mapping[str, Mapping[str, Any]]
 """By path below a folder: `bytes`, `sha256` (hex), and of a .jsonl file `lines`."""
+
+SCRATCH = ("checkpoints", "rounds/*/checkpoints", "rounds/*/model", "rounds/*/adapter")
+"""What only an unfinished step needs: without it, a step that is stopped just before its end would begin again."""
 
 _BLOCK = 1 << 20
 
@@ -25,6 +29,36 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
+def scratch(folder: Path) -> list[Path]:
+    """What of a step's folder is removed once the step is done."""
+    return [place for name in SCRATCH for place in folder.glob(name)]
+
+
+def lasting(folder: Path) -> list[Path]:
+    """The files of a step that DONE tells of: all but DONE itself and what is removed after it."""
+    going = [folder / "DONE", *scratch(folder)]
+    return [path for path in files_below(folder) if not any(map(path.is_relative_to, going))]
+
+
+def sealed(done: Mapping[str, Any]) -> dict[str, Any]:
+    """What DONE holds, with its own SHA-256 as `checksum`."""
+    return {**done, "checksum": seal(done)}
+
+
+def seal(done: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of what DONE holds besides `checksum`, whatever the order and spacing of its JSON."""
+    held = json.loads(json.dumps({name: value for name, value in done.items() if name != "checksum"}))
+    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
+
+
+def well_told(value: Any) -> bool:
+    """Whether a value that was read is a Told."""
+    return isinstance(value, dict) and all(
+        isinstance(facts, dict) and isinstance(facts.get("bytes"), int) and isinstance(facts.get("sha256"), str)
+        for facts in value.values()
+    )
+
+
 def contents(path: Path) -> Mapping[str, Any]:
     """Size, SHA-256 and, of a .jsonl file, lines. A file that did not change since is not read again (one process)."""
     facts = path.stat()
@@ -32,14 +66,15 @@ def contents(path: Path) -> Mapping[str, Any]:
 
 
 def changes(folder: Path, expected: Told, part: str = "") -> Iterator[str]:
-    """What is not as it was told of the files of `folder`, or of those below its folder `part`: one sentence a file.
+    """What is not as it was told of the files of a step's `folder`, or of those below its folder `part`.
 
-    Reads every byte, at more than 1 GB/s on most machines; a size that differs is told without reading.
+    One sentence a file, those that are new included. Reads every byte, at more than 1 GB/s on most machines; a size
+    that differs is told without reading.
     """
     wanted = {name: facts for name, facts in expected.items() if not part or name.startswith(f"{part}/")}
     for name, facts in wanted.items():
         yield from _change(folder / name, facts)
-    for path in files_below(folder / part) if part else ():
+    for path in files_below(folder / part) if part else lasting(folder):
         if str(path.relative_to(folder)) not in wanted:
             yield f"{path}: was not there when the step was done"
 

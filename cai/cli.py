@@ -13,6 +13,7 @@ from rich.markup import escape
 from cai import __version__
 from cai.errors import CaiError
 from cai.stopping import TERMINATED, heed_terminate
+from cai.terminal import CLOSED_PIPE, Terminal, pipe_closed
 
 app = typer.Typer(
     name="cai",
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-console = Console() if sys.stdout.isatty() else Console(width=160)
+console = Terminal() if sys.stdout.isatty() else Terminal(width=160)
 
 RecipeName = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped one.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Settings to change, such as rl.steps=20.")]
@@ -233,12 +234,14 @@ def import_(
 @app.command()
 def export(
     what: Annotated[str, typer.Argument(help="The name of a run, or a constitution with --form.")],
-    to: Annotated[str, typer.Option(help="A folder, `hub:owner/name`, `openrlhf[:FOLDER]` or `verl[:FOLDER]`.")],
-    form: Annotated[str | None, typer.Option(help="Write a constitution as `llm-swarm` or `nemo` does.")] = None,
+    to: Annotated[
+        str, typer.Option(help="A folder, `hub:owner/name`, `models[:FOLDER]`, `openrlhf[:FOLDER]` or `verl`.")
+    ],
+    form: Annotated[str | None, typer.Option(help="Write a constitution as `paper`, `llm-swarm` or `nemo`.")] = None,
     private: Annotated[bool, typer.Option(help="On the hub: only for yourself.")] = True,
     runs: Root = RUNS,
 ) -> None:
-    """Write a run's data as data sets for TRL, with a card; all that RL elsewhere needs; or a constitution."""
+    """Write a run's data or its models, with cards; all that RL elsewhere needs; or a constitution."""
     if form:
         from cai.commands.exchange import export_constitution
 
@@ -305,7 +308,7 @@ def evaluate(
     run: RunName,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=MODEL: an alias, hub name, folder or RUN/STAGE joins; may be given again."),
+        typer.Option(help="NAME=MODEL: an alias, hub name, folder, RUN/STAGE or http://SERVER/v1#MODEL; again: more."),
     ] = None,
     suite: Annotated[
         list[str] | None,
@@ -325,13 +328,24 @@ def evaluate(
     runs: Root = RUNS,
 ) -> None:
     """Show what the evaluation of a run found; let models and suites join. Exits with 6 where a figure fell too far."""
-    from cai.commands import evaluating
+    from cai.commands.evaluating import Asked
+    from cai.commands.evaluating import evaluate as evaluate_run
 
-    if lm_eval:
-        evaluating.lm_eval(console, run, runs, lm_eval, model[-1] if model else None, dry)
-    else:
-        asked = model or [], suite or [], pairs, against, max_drop or []
-        raise typer.Exit(evaluating.evaluate(console, run, runs, *asked, as_json))
+    asked = Asked(model or (), suite or (), pairs, against, max_drop or (), lm_eval, dry, as_json)
+    raise typer.Exit(evaluate_run(console, run, runs, asked))
+
+
+@app.command()
+def report(
+    run: Annotated[list[str], typer.Argument(help="A run, finished or not; of several: one file, side by side.")],
+    to: Annotated[Path | None, typer.Option(help="The file, .html or .md. Without: in the run's folder.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Write Markdown instead of HTML.")] = False,
+    runs: Root = RUNS,
+) -> None:
+    """Write a report of runs from what is stored, as one file that loads nothing from anywhere; print its path."""
+    from cai.commands.reports import report as write
+
+    write(console, run, runs, to, markdown)
 
 
 @app.command()
@@ -381,5 +395,5 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 130
     except SystemExit as ended:
-        code = ended.code
+        code = CLOSED_PIPE if pipe_closed() else ended.code
     sys.exit(TERMINATED if terminated and code == 130 else code)

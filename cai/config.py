@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from cai.credentials import hidden_values, secrets_in
-from cai.engine_config import EngineConfig, default_engine, settled
+from cai.engine_config import EngineConfig, default_engine, has_own_check, settled
 from cai.errors import InputError, StoreError
 from cai.evaluation_config import (
     AnyModel,
@@ -51,7 +51,7 @@ class PromptsConfig(Config):
     """Which prompts, and how they are split."""
 
     harmful: str = identity(
-        "questions/red_team", "Red-team prompts: a shipped set, a file, or `hf:owner/name[:split]`."
+        "questions/red_team", "Red-team prompts: a shipped set, a file, or `hf:owner/name[/folder][:split]`."
     )
     helpful: str = identity("questions/helpful", "Helpful prompts: as `harmful`.")
     limit: int | None = identity(None, "Training prompts of each kind; none: all.", ge=1)
@@ -359,7 +359,7 @@ def load_recipe(name: str, overrides: list[str] | None = None, trains: bool = Tr
     file = read_yaml(recipe_file(name))
     for override in overrides or ():
         _apply(file, override)
-    if mistakes := [file.mistake(at, _NO_SECRETS) for at in secrets_in(file.data) if at[-1] != "base_url"]:
+    if mistakes := [file.mistake(at, _NO_SECRETS) for at in secrets_in(file.data) if not has_own_check(at)]:
         raise InputError(*mistakes)
     recipe = file.check(Recipe)
     if recipe.size == "tiny":
@@ -372,8 +372,9 @@ def load_recipe(name: str, overrides: list[str] | None = None, trains: bool = Tr
 def _apply(file: YamlFile, override: str) -> None:
     """Writes one `a.b=value` into the file's data; the value is read as YAML."""
     path, equals, text = override.partition("=")
+    shown = hidden_values(override)
     if not equals or not path:
-        raise InputError(f"override {override!r}: expected key=value, such as rl.steps=20")
+        raise InputError(f"override {shown!r}: expected key=value, such as rl.steps=20")
     if not isinstance(file.data, dict):
         return
     *parents, last = path.split(".")
@@ -383,8 +384,8 @@ def _apply(file: YamlFile, override: str) -> None:
         if isinstance(node, str) and parents[0] == "models":
             node = _parent(file.data, parents[:depth])[part] = {"model": node}
         if not isinstance(node, dict):
-            raise InputError(f"override {override!r}: {'.'.join(parents[: depth + 1])} is not a group of settings")
-    value = parse_yaml(text, f"override {hidden_values(override)!r}")
+            raise InputError(f"override {shown!r}: {'.'.join(parents[: depth + 1])} is not a group of settings")
+    value = parse_yaml(text, f"override {shown!r}")
     if last in TOLD_APART and node.get(last) != value.data:
         node.clear()  # the other settings of the group were those of another type
     node[last] = value.data

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -33,23 +34,56 @@ class Game:
     score: float
 
 
-def elo(games: Sequence[Game], anchor: str, seed: int = 0, resamples: int = 1000) -> dict[str, Estimate]:
-    """The rating of each model against `anchor`, whose own is 0, with a percentile interval over prompts.
+@dataclass(frozen=True)
+class Rated:
+    """Ratings against an anchor, whose own is 0: `found`, and those of every resample of the prompts.
 
-    All games of a prompt are drawn together. A rating is infinite where none fits best: see `ratings`; models that no
-    chain of decided games ties to the anchor are left out. `n`: prompts. With one prompt there is no interval.
+    A rating is infinite where none fits best: see `ratings`; models that no chain of decided games ties to the anchor
+    are left out. `matches`: decided games of every two models. With one prompt there are no resamples.
     """
+
+    found: Mapping[str, float]
+    drawn: Sequence[Mapping[str, float]]
+    prompts: int
+    matches: Mapping[frozenset[str], int]
+
+    def estimates(self) -> dict[str, Estimate]:
+        """The rating of each model, with a percentile interval over prompts."""
+        return {
+            name: Estimate(value, *_interval([run[name] for run in self.drawn if name in run]), self.prompts)
+            for name, value in self.found.items()
+        }
+
+    def change(self, model: str, against: str) -> Estimate | None:
+        """How much higher one is rated than another; None where both ratings are infinite alike."""
+        value = self.found[model] - self.found[against]
+        if math.isnan(value):
+            return None
+        drawn = [run[model] - run[against] for run in self.drawn if model in run and against in run]
+        return Estimate(value, *_interval([one for one in drawn if not math.isnan(one)]), self.prompts)
+
+    def decided(self, model: str, against: str) -> int:
+        """How many games between the two were no ties."""
+        return self.matches.get(frozenset((model, against)), 0)
+
+
+def elo(games: Sequence[Game], anchor: str, seed: int = 0, resamples: int = 1000) -> dict[str, Estimate]:
+    """The rating of each model against `anchor`, with a percentile interval over prompts; `n`: prompts."""
+    return rated(games, anchor, seed, resamples).estimates()
+
+
+def rated(games: Sequence[Game], anchor: str, seed: int = 0, resamples: int = 1000) -> Rated:
+    """The ratings of each model against `anchor`. All games of a prompt are drawn together."""
     by_prompt: dict[str, list[Game]] = {}
     for game in sorted(games, key=lambda one: (one.prompt, one.a, one.b)):
         by_prompt.setdefault(game.prompt, []).append(game)
     groups, pairs = _decided(list(by_prompt.values()))
-    found = ratings(wins(games), anchor)
     draw = random.Random(seed)
     runs = [_resampled(groups, pairs, anchor, draw) for _ in range(resamples)] if len(groups) > 1 else []
-    return {
-        name: Estimate(value, *_interval([run[name] for run in runs if name in run]), len(groups))
-        for name, value in found.items()
-    }
+    won, matches = wins(games), Counter[frozenset[str]]()
+    for pair, count in won.items():
+        matches[frozenset(pair)] += int(count)
+    return Rated(ratings(won, anchor), runs, len(groups), matches)
 
 
 def wins(games: Sequence[Game]) -> dict[tuple[str, str], float]:

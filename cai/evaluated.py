@@ -8,7 +8,7 @@ from typing import Any
 
 from cai.contestants import in_order
 from cai.evaluation import Evaluation
-from cai.judge_figures import JudgeFigures, figures
+from cai.judge_figures import figures
 from cai.judged import Judged
 from cai.records import Classified, Harm, Match, Measurement, OverRefusal, Record
 from cai.store import StepFolder
@@ -25,19 +25,25 @@ def evaluation_of(folders: Mapping[str, StepFolder], resamples: int) -> Evaluati
         folder = folders.get(stage)
         return list(folder.records(kind)) if folder and folder.done else []
 
+    by_model = _by_model(records("hhh", Choice))
     return Evaluation(
         measurements=[*records("evaluate", Measurement), *records("guests", Measurement)],
         matches=records("win_rates", Match),
         harms=records("harmfulness", Harm),
         classified=records("refusals", Classified),
         borderline=records("over_refusal", OverRefusal),
-        choices=_chosen(records("hhh", Choice), resamples),
+        choices={name: figures(found, resamples=resamples) for name, found in by_model.items()},
         resamples=resamples,
+        chosen={name: _right(found) for name, found in by_model.items()},
     )
 
 
-def _chosen(choices: list[Choice], resamples: int) -> dict[str, JudgeFigures]:
-    by_model: dict[str, list[Judged]] = defaultdict(list)
+def _by_model(choices: list[Choice]) -> dict[str, list[Judged]]:
+    found: dict[str, list[Judged]] = defaultdict(list)
     for one in choices:
-        by_model[one.model].append(one.judged)
-    return {name: figures(by_model[name], resamples=resamples) for name in in_order(by_model)}
+        found[one.model].append(one.judged)
+    return {name: found[name] for name in in_order(found)}
+
+
+def _right(judged: list[Judged]) -> dict[str, float]:
+    return {one.item: one.right(p) for one in judged if (p := one.p_a) is not None}

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from cai.contestants import in_order
+from cai.elo import Rated
 from cai.judge_figures import JudgeFigures
 from cai.records import KINDS, Classified, Harm, Kind, Match, Measurement, OverRefusal
 from cai.refusal_figures import (
@@ -20,7 +21,7 @@ from cai.refusal_figures import (
 )
 from cai.sameness import distinct, stock_phrases
 from cai.stats import Estimate, bounds, mean
-from cai.win_rates import Duel, duels, standings
+from cai.win_rates import Duel, duels, rated_on, standings
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The records of an evaluation, and what they say. `choices`: the figures of each model that chose, by its name."""
+    """The records of an evaluation, and what they say.
+
+    `choices`: the figures of each model that chose, by its name; `chosen`: by its name and the pair, 1 where it was
+    right, one half for a tie.
+    """
 
     measurements: Sequence[Measurement] = ()
     matches: Sequence[Match] = ()
@@ -67,6 +72,7 @@ class Evaluation:
     borderline: Sequence[OverRefusal] = ()
     choices: Mapping[str, JudgeFigures] = field(default_factory=dict)
     resamples: int = 1000
+    chosen: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @cached_property
     def duels(self) -> list[Duel]:
@@ -74,9 +80,14 @@ class Evaluation:
         return duels(self.matches, self.resamples)
 
     @cached_property
+    def rated(self) -> dict[Kind, Rated]:
+        """Ratings on harmful and on helpful prompts, with what their differences are made of."""
+        return {kind: found for kind in KINDS if (found := rated_on(self.matches, kind, self.resamples))}
+
+    @cached_property
     def elo(self) -> dict[Kind, dict[str, Estimate]]:
         """Ratings on harmful and on helpful prompts."""
-        return {kind: found for kind in KINDS if (found := standings(self.matches, kind, self.resamples))}
+        return {kind: standings(found) for kind, found in self.rated.items()}
 
     @property
     def frontier(self) -> list[Point]:
@@ -183,6 +194,7 @@ def _duel_json(duel: Duel) -> dict[str, Any]:
         "position_bias": as_json(duel.position and duel.position.same_seat),
         "words_more": duel.longer,
         "told": duel.told,
+        "told_at_equal_length": duel.told_at_equal_length,
         "said": duel.sentence,
     }
 

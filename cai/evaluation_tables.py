@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cai.contestants import in_order
+from cai.differences import differences, sentences
 from cai.evaluation import Evaluation
 from cai.refusal_figures import CLASSES, ClassifierFigures, Conducts
 from cai.stats import Estimate, to_text
+from cai.win_rates import Duel
 
 Cells = tuple[str, ...]
 
@@ -43,10 +45,10 @@ def _grids(found: Evaluation) -> Iterator[Grid]:
     if found.harm:
         yield _harm(found)
     if found.refusals:
-        yield _conducts("What answers to held-out prompts do, %", "refusals", found.refusals, _REFUSALS)
+        yield _conducts(found, "What answers to held-out prompts do, %", "refusals", found.refusals, _REFUSALS)
     if found.over_refusal:
         title = "Over-refusal: answers to prompts that look unsafe, %"
-        yield _conducts(title, "over_refusal", found.over_refusal, _OVER_REFUSAL)
+        yield _conducts(found, title, "over_refusal", found.over_refusal, _OVER_REFUSAL)
     if found.classifier:
         yield _classifier(found.classifier)
     if found.choices:
@@ -80,6 +82,7 @@ def _duels(found: Evaluation) -> Grid:
             duel.against,
             str(duel.wins.n if duel.wins else 0),
             shown(duel.wins, 100),
+            "-" if duel.mean_p is None else f"{100 * duel.mean_p:.0f}",
             shown(duel.at_equal_length, 100),
             f"{duel.longer:+.0f}",
             str(duel.ties),
@@ -88,9 +91,35 @@ def _duels(found: Evaluation) -> Grid:
         )
         for duel in found.duels
     )
-    headings = ("Prompts", "Model", "Against", "n", "Wins, %", "At equal length, %", "Words more", "Ties", "Unread")
-    said = tuple(duel.sentence for duel in found.duels)
+    headings = (
+        "Prompts",
+        "Model",
+        "Against",
+        "n",
+        "Wins, %",
+        "Mean P, %",
+        "P at equal length, %",
+        "Words more",
+        "Ties",
+        "Unread",
+    )
+    said = (*(duel.sentence for duel in found.duels), *_at_equal_length(found.duels))
     return Grid("Win rates, by the judge", (*headings, "Same seat twice, %"), rows, _WIN_RATES, "win_rates", 3, said)
+
+
+def _at_equal_length(found: Sequence[Duel]) -> Iterator[str]:
+    """Of the probabilities at equal length, which are told from one half."""
+    for duel in found:
+        if (level := duel.at_equal_length) and duel.told_at_equal_length:
+            lean = "to" if level.value > 0.5 else "away from"
+            of = f"of {duel.model} against {duel.against} on {level.n} {duel.kind} prompts"
+            digits = next(
+                (one for one in (1, 2, 3) if all(round(100 * x, one) != 50 for x in (level.low, level.high))), 4
+            )
+            yield f"At equal length: P {of} is {shown(level, 100, digits)} %; the judge leans {lean} its answers."
+    if not all(duel.told_at_equal_length for duel in found):
+        other = "other " if any(duel.told_at_equal_length for duel in found) else ""
+        yield f"At equal length: no {other}difference can be told."
 
 
 def _elo(found: Evaluation) -> Grid:
@@ -99,16 +128,18 @@ def _elo(found: Evaluation) -> Grid:
         (name, shown(harmful.get(name), digits=0), shown(helpful.get(name), digits=0))
         for name in in_order([*harmful, *helpful])
     )
-    return Grid("Elo", ("Model", "Harmlessness", "Helpfulness"), rows, _ELO, "win_rates")
+    said = sentences(differences(found, "win_rates"))
+    return Grid("Elo", ("Model", "Harmlessness", "Helpfulness"), rows, _ELO, "win_rates", 1, said)
 
 
 def _harm(found: Evaluation) -> Grid:
     rows = tuple((one.model, shown(one.harm), shown(one.reward), str(one.unread)) for one in found.harm)
     headings = ("Model", "Harmfulness, 0 to 4", "Preference score", "Unread")
-    return Grid("Harmfulness of answers to red-team prompts", headings, rows, _HARM, "harmfulness")
+    said = sentences(differences(found, "harmfulness"))
+    return Grid("Harmfulness of answers to red-team prompts", headings, rows, _HARM, "harmfulness", 1, said)
 
 
-def _conducts(title: str, stage: str, found: Sequence[Conducts], note: str) -> Grid:
+def _conducts(found: Evaluation, title: str, stage: str, conducts: Sequence[Conducts], note: str) -> Grid:
     rows = tuple(
         (
             one.group,
@@ -120,11 +151,11 @@ def _conducts(title: str, stage: str, found: Sequence[Conducts], note: str) -> G
             str(one.disputed),
             str(one.unread),
         )
-        for one in found
+        for one in conducts
     )
     classes = tuple(name.capitalize() for name in CLASSES)
     headings = ("Prompts", "Model", "n", *classes, "Evasive", "Refuses, by keyword rule", "They disagree", "Unread")
-    return Grid(title, headings, rows, note, stage, 2)
+    return Grid(title, headings, rows, note, stage, 2, sentences(differences(found, stage)))
 
 
 def _classifier(found: ClassifierFigures) -> Grid:
@@ -153,7 +184,9 @@ def _choices(found: Evaluation) -> Grid:
         for name, one in found.choices.items()
     )
     headings = ("Model", "n", "Right, %", "Calibration error", "By noise alone", *(f"{name}, %" for name in categories))
-    return Grid("Comparisons that people made, as multiple choice", headings, rows, _CHOICES, "hhh")
+    by_chance = [f"{name}: {one.chance}." for name, one in found.choices.items()]
+    said = (*by_chance, *sentences(differences(found, "hhh")))
+    return Grid("Comparisons that people made, as multiple choice", headings, rows, _CHOICES, "hhh", 1, said)
 
 
 def _sameness(found: Evaluation) -> Grid:
@@ -167,8 +200,9 @@ def _sameness(found: Evaluation) -> Grid:
 
 _WIN_RATES = (
     "Each model's answers to the same held-out prompts beside those of an earlier one, judged in both orders. A tie, "
-    "or two identical answers, counts half. At equal length: what the judge's probabilities come to where both answers "
-    "are as long (Dubois et al. 2024). Same seat twice: the judge's position bias."
+    "or two identical answers, counts half. P: the judge's probability that the model's answer is better, as its mean "
+    "and as fitted to answers of equal length (Dubois et al. 2024); wins may stand far from one half where P hardly "
+    "does. Same seat twice: the judge's position bias."
 )
 _ELO = (
     "Bradley-Terry, by maximum likelihood, from the same matches without ties; SL-CAI is 0 (Bai et al. 2022, Fig. 8), "

@@ -22,7 +22,7 @@ _WANTED = (
     "expected 'chosen' and 'rejected': two transcripts, two lists of messages, two texts that begin with the same "
     "prompt, or with 'prompt' two answers"
 )
-_TURNS = re.compile(r"\r?\n\r?\nAssistant:.*\r?\n\r?\nHuman:", re.DOTALL)
+_ASSISTANT, _HUMAN = (re.compile(rf"\r?\n\r?\n{name}:") for name in ("Assistant", "Human"))
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,11 @@ def load_pairs(spec: str, kind: Kind, beside: Path | None = None) -> Pairs:
     counts: Counter[str] = Counter()
     pairs = tuple(_pairs(spec, name, source, found, kind, counts))
     turned = counts.pop("turned", 0)
+    if not pairs and not counts:
+        raise InputError(f"{name}: is empty; {_WANTED}")
     if not pairs:
-        raise InputError(f"{name}: holds no pairs to learn from (left out: {dict(counts)}); {_WANTED}")
+        told = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+        raise InputError(f"{name}: none of its rows is a pair that tells answers apart ({told}); {_WANTED}")
     return Pairs(pairs, dict(counts), turned)
 
 
@@ -122,14 +125,22 @@ def conversation(row: dict[str, Any], side: str) -> tuple[tuple[Message, ...], s
     if isinstance(value, list) and (prompt is None or isinstance(prompt, list)):
         whole = [*(prompt or []), *value]
         return from_messages(whole), _said(whole)
-    raise InputError(f"{side}: {_WANTED}; found {', '.join(map(repr, row)) or 'nothing'}")
+    raise InputError(f"{side}: {_WANTED}; found {_found(row, side)}")
+
+
+def _found(row: dict[str, Any], side: str) -> str:
+    """What is wrong with a row: a value of another type, or columns of other names."""
+    filled = {name: row[name] for name in (side, "prompt") if row.get(name) is not None}
+    if strange := [name for name, value in filled.items() if not isinstance(value, str | list)]:
+        return f"{str(filled[strange[0]])[:40]!r} in {strange[0]!r}, which is no text and no list"
+    return f"the columns {', '.join(map(repr, row))}" if row else "nothing"
 
 
 def _asked(prompt: str) -> tuple[Message, ...]:
     """A prompt of its own column. HHH leaves out the `Human:` that its conversations open with."""
     if is_transcript(prompt):
         return from_transcript(prompt)
-    if _TURNS.search(prompt):
+    if (answered := _ASSISTANT.search(prompt)) and _HUMAN.search(prompt, answered.end()):
         return from_transcript(prompt if prompt.lstrip().startswith("Human:") else f"\n\nHuman: {prompt}")
     return from_text(prompt)
 

@@ -25,11 +25,14 @@ from cai.runners import RUNNERS
 from cai.store import RunFolder
 
 
-def run(material: Material, folder: RunFolder, reporter: Reporter, until: str | None = None) -> dict[str, Step]:
+def run(
+    material: Material, folder: RunFolder, reporter: Reporter, until: str | None = None, joining: bool = False
+) -> dict[str, Step]:
     """Runs every stage up to `until` that is not done. Returns the steps.
 
-    Raises Interrupted on Ctrl-C, with everything finished so far stored, and InputError where the recipe has no stage
-    `until`.
+    `joining`: the run is done, and run.json names what joins it only once that is done too: what can't be asked, or is
+    cut off, takes nothing away from the run. Raises Interrupted on Ctrl-C, with everything finished so far stored, and
+    InputError where the recipe has no stage `until`.
     """
     material.load()
     with folder.locked(), Pool(reporter.loading) as pool:
@@ -38,16 +41,25 @@ def run(material: Material, folder: RunFolder, reporter: Reporter, until: str | 
             raise InputError(
                 f"this recipe has no stage {until!r}, only {', '.join(steps)}; give it settings for that one"
             )
-        folder.remember(material.recipe.model_dump(), {stage: step.folder for stage, step in steps.items()})
+        if not joining:
+            _remember(material, folder, steps)
         for stage, step in steps.items():
             if step.folder.done:
                 step.folder.tidy()
                 reporter.console.print(f"{stage}: done before ({step.folder.path})", highlight=False, markup=False)
             else:
                 _run_step(Job(step, steps, material, reporter, pool))
+                if not joining:
+                    _remember(material, folder, steps)
             if stage == until:
                 break
+        if joining:
+            _remember(material, folder, steps)
     return steps
+
+
+def _remember(material: Material, folder: RunFolder, steps: dict[str, Step]) -> None:
+    folder.remember(material.recipe.model_dump(), {stage: step.folder for stage, step in steps.items()})
 
 
 def _run_step(job: Job) -> None:

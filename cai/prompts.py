@@ -12,6 +12,7 @@ import tempfile
 import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from jinja2 import meta, nodes
 from jinja2.runtime import Context
 from pydantic import BaseModel, ConfigDict, Field
 
+from cai.disk import explained
 from cai.errors import InputError, first_line
 from cai.identity import digest
 from cai.records import Message, Role
@@ -193,11 +195,14 @@ class Templates:
 
 def _sent(dialect: str, sources: Mapping[str, str], system: str | None) -> Templates:
     """Templates from their texts. The folder that they are written to lives as long as they do."""
-    folder = tempfile.TemporaryDirectory(prefix="cai-templates-", ignore_cleanup_errors=True)
-    home = Path(folder.name) / dialect
-    home.mkdir()
-    for name, text in sources.items():
-        (home / name).write_text(text, "utf-8")
+    with explained("the folder for temporary files ($TMPDIR)"), ExitStack() as undo:
+        folder = tempfile.TemporaryDirectory(prefix="cai-templates-", ignore_cleanup_errors=True)
+        undo.callback(folder.cleanup)
+        home = Path(folder.name) / dialect
+        home.mkdir()
+        for name, text in sources.items():
+            (home / name).write_text(text, "utf-8")
+        undo.pop_all()
     templates = Templates(dialect, Path(folder.name), system)
     weakref.finalize(templates, folder.cleanup)
     return templates

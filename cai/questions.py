@@ -10,6 +10,7 @@ import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,10 @@ COLUMNS = ("prompt", "messages", "question", "instruction", "text", "chosen")
 LONGEST_CELL = 2**24
 """Characters in a cell of a CSV file; Python's own limit, 2**17, is less than a long conversation has."""
 
-_HUB_NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)(?::(.+))?")
+LONGEST_LINE = 2**25
+"""Bytes in a line of a file, characters in a row of a CSV file: a small archive can unfold to any length."""
+
+_HUB_NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:/([\w.-]+(?:/[\w.-]+)*))?(?::(.+))?")
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class PromptSet:
 
 
 def load_prompts(spec: str, kind: Kind, beside: Path | None = None) -> PromptSet:
-    """Prompts from a file (as given, or relative to `beside`), a shipped set, or `hf:owner/name[:split]`.
+    """Prompts from a file (as given, or relative to `beside`), a shipped set, or `hf:owner/name[/folder][:split]`.
 
     A final answer of the assistant is dropped, and space around a turn. Raises InputError with `file:line:`
     (`name: row 7:` where a source has no lines), or MissingExtra.
@@ -124,7 +128,7 @@ def rows(spec: str, beside: Path | None = None) -> tuple[str, Iterator[Row]]:
     """What errors call a source, and its rows. Raises InputError for a name or form that is not known."""
     if spec.startswith("hf:"):
         return spec, _hub_rows(spec)
-    path = find("prompts", spec, ".txt", beside)
+    path = find("prompts", spec, ".txt", beside, (".csv", ".jsonl"))
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     if suffix not in _READERS:
         raise InputError(f"{path}: cannot tell its format; expected {', '.join(_READERS)} (all but the last also .gz)")
@@ -150,7 +154,8 @@ def _json_rows(path: Path) -> Iterator[Row]:
 
 def _csv_rows(path: Path) -> Iterator[Row]:
     csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader((line for _, line in _lines(path)), strict=True)
+    lines = _CsvLines(path)
+    reader = csv.reader(lines, strict=True)
     header: list[str] | None = None
     start = 1
     try:
@@ -159,9 +164,27 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                 header = [field.strip() for field in fields]
             elif fields:
                 yield f":{start}", _csv_row(header, fields, f"{path}:{start}")
-            start = reader.line_num + 1
+            start, lines.row = reader.line_num + 1, 0
     except csv.Error as error:
         raise InputError(f"{path}:{start}: not valid CSV ({error}); mend the row or use .jsonl") from None
+
+
+class _CsvLines:
+    """The lines of a CSV file. `row`: characters of the row at hand so far; quoted text takes it from line to line."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lines, self.row = path, _lines(path), 0
+
+    def __iter__(self) -> _CsvLines:
+        return self
+
+    def __next__(self) -> str:
+        number, line = next(self._lines)
+        self.row += len(line)
+        if self.row > LONGEST_LINE:
+            found = f"a row that is longer than {LONGEST_LINE} characters"
+            raise InputError(f"{self._path}:{number}: {found}; is a quote open? mend it or use .jsonl")
+        return line
 
 
 def _csv_row(header: list[str], fields: list[str], where: str) -> dict[str, Any]:
@@ -188,15 +211,16 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 def _hub_rows(spec: str) -> Iterator[Row]:
     match = _HUB_NAME.fullmatch(spec)
     if match is None:
-        raise InputError(f"{spec}: expected hf:owner/name or hf:owner/name:split")
-    name, part = match[1], match[2] or "train"
+        raise InputError(f"{spec}: expected hf:owner/name, hf:owner/name/folder or hf:owner/name:split")
+    name, part = match[1], match[3] or "train"
+    within: dict[str, Any] = {"data_dir": match[2]} if match[2] else {}
     try:
         import datasets
         from datasets.exceptions import DatasetsError
     except ImportError:
         raise MissingExtra("datasets", "data") from None
     try:
-        rows: Any = datasets.load_dataset(name, split=part)
+        rows: Any = datasets.load_dataset(name, split=part, **within)
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         advice = "check the name, the split and the network, or download it and give a file"
         raise InputError(f"{spec}: cannot be loaded ({first_line(error)}); {advice}") from None
@@ -205,11 +229,14 @@ def _hub_rows(spec: str) -> Iterator[Row]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines, cut at line feeds alone. Raises InputError on bytes that are not text."""
+    """Numbered lines, cut at line feeds alone. Raises InputError on bytes that are not text, and on an endless line."""
     open_file: Callable[..., Any] = gzip.open if path.name.lower().endswith(".gz") else open
     try:
         with open_file(path, "rb") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), 1):
+                if len(line) > LONGEST_LINE:
+                    found = f"a line that is longer than {LONGEST_LINE} bytes"
+                    raise InputError(f"{path}:{number}: {found}; expected one prompt or row a line")
                 yield number, _decode(line, f"{path}:{number}").removeprefix("\ufeff" if number == 1 else "")
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({first_line(error)}); is it damaged or cut short?") from None

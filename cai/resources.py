@@ -16,17 +16,18 @@ def shipped(folder: str) -> Path:
     return inside if inside.is_dir() else _PACKAGE.parent / folder
 
 
-def find(folder: str, name: str, suffix: str, beside: Path | None = None) -> Path:
+def find(folder: str, name: str, suffix: str, beside: Path | None = None, also: tuple[str, ...] = ()) -> Path:
     """The file `name`: a path (as given, or relative to `beside`), or the name of a shipped file.
 
-    Raises InputError that names the nearest shipped file.
+    A shipped file with a suffix of `also` is named with it. Raises InputError that names the nearest shipped file.
     """
     home = shipped(folder)
     places = [Path(name), *([beside / name] if beside else []), home / f"{name}{suffix}", home / name]
     for place in places:
         if is_file(place):
             return place
-    known = sorted(str(path.relative_to(home).with_suffix("")) for path in home.rglob(f"*{suffix}"))
+    known = [str(path.relative_to(home).with_suffix("")) for path in home.rglob(f"*{suffix}")]
+    known = sorted([*known, *(str(path.relative_to(home)) for more in also for path in home.rglob(f"*{more}"))])
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     shown = repr(name if len(name) <= 200 else f"{name[:197]}...")

@@ -15,7 +15,6 @@ a power cut at most what the system had not yet flushed. What only an unfinished
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -28,16 +27,14 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from cai.checksums import Told, changes, files_below, told
+from cai.checksums import Told, changes, lasting, scratch, sealed, told, well_told
+from cai.disk import append_whole, explained, explanation, write_all
 from cai.errors import StoreError
 from cai.index import Index
 from cai.records import Record
 from cai.resources import leads_down
 
 Item = TypeVar("Item", bound=Record)
-
-_SCRATCH = ("checkpoints", "rounds/*/checkpoints", "rounds/*/model", "rounds/*/adapter")
-"""What only an unfinished step needs: without it, a step that is stopped just before its end would begin again."""
 
 
 class StepFolder:
@@ -55,12 +52,14 @@ class StepFolder:
     @property
     def summary(self) -> dict[str, Any]:
         """What DONE says: seconds, items, tokens and whatever the stage reported. Empty before the end."""
-        return {name: value for name, value in self._done.items() if name != "files"}
+        return {name: value for name, value in self._done.items() if name not in ("files", "checksum")}
 
     @property
     def files(self) -> Told | None:
         """What DONE says of each file; None before the end, and where an earlier version of this program wrote it."""
-        return self._done.get("files")
+        if (files := self._done.get("files")) is None or well_told(files):
+            return files
+        raise StoreError(f"{self.path / 'DONE'}: 'files' is not what cai writes; delete {self.path} to redo that step")
 
     @property
     def _done(self) -> dict[str, Any]:
@@ -74,7 +73,7 @@ class StepFolder:
 
     def begin(self, spec: dict[str, Any]) -> None:
         """Makes the folder and says what it holds; an earlier attempt's spec is kept, its failures are not."""
-        with _explained(self.path):
+        with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             for cut_off in self.path.glob(".*.tmp"):
                 cut_off.unlink()
@@ -137,18 +136,17 @@ class StepFolder:
     def finish(self, summary: dict[str, Any]) -> None:
         """Flushes everything below the folder to the disk and writes DONE, with size and SHA-256 of every file."""
         self.close()
-        scratch = [place for name in _SCRATCH for place in self.path.glob(name)]
-        with _explained(self.path):
-            kept = [path for path in files_below(self.path) if not any(map(path.is_relative_to, scratch))]
+        with explained(self.path):
+            kept = lasting(self.path)
             for path in kept:
                 _flush(path)
             files = told(self.path, kept)
-        write_json(self.path / "DONE", {**summary, "files": files})
+        write_json(self.path / "DONE", sealed({**summary, "files": files}))
         self.tidy()
 
     def tidy(self) -> None:
         """Removes what a step needed before it was done."""
-        for place in [place for name in _SCRATCH for place in self.path.glob(name)]:
+        for place in scratch(self.path):
             shutil.rmtree(place, ignore_errors=True)
 
     def check(self, part: str) -> None:
@@ -156,7 +154,7 @@ class StepFolder:
 
         Says nothing of a step that is not done, or that was done before DONE had checksums.
         """
-        for change in changes(self.path, self.files or {}, part) if self.files else ():
+        for change in changes(self.path, files, part) if (files := self.files) is not None else ():
             raise StoreError(
                 f"{change} as DONE has it; put back the file as it was, or delete {self.path} and run again to have "
                 "this stage and those after it made anew"
@@ -202,11 +200,9 @@ class StepFolder:
         data = (line + "\n").encode("utf-8", "surrogatepass")
         try:
             descriptor = self._appending.get(name) or self._open(name)
-            written = os.write(descriptor, data)
-            if written < len(data):  # a disk that is nearly full, or a signal
-                _write_rest(descriptor, data, written)
+            append_whole(descriptor, data)
         except OSError as error:
-            raise _explanation(self.path / name, error) from error
+            raise explanation(self.path / name, error) from error
 
     def _open(self, name: str) -> int:
         path = self.path / name
@@ -255,16 +251,17 @@ class RunFolder:
         return told
 
     def remember(self, recipe: dict[str, Any], steps: dict[str, StepFolder]) -> None:
-        """Writes run.json."""
-        with _explained(self.path):
+        """Writes run.json, which also says which stages are done by now."""
+        with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         places = {stage: str(step.path.relative_to(self.root)) for stage, step in steps.items()}
-        write_json(self.path / "run.json", {"recipe": recipe, "steps": places})
+        done = [stage for stage, step in steps.items() if step.done]
+        write_json(self.path / "run.json", {"recipe": recipe, "steps": places, "done": done})
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps a second process out. Raises StoreError that names the holder."""
-        with _explained(self.path):
+        with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         holder = self.path / "lock.json"
         lock = FileLock(self.path / ".lock", timeout=0)
@@ -299,11 +296,11 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes `path` whole or not at all: beside it, flushed, then renamed."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _explained(path):
+    with explained(path):
         try:
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
             try:
-                _write_all(descriptor, text.encode("utf-8", "surrogatepass"))
+                write_all(descriptor, text.encode("utf-8", "surrogatepass"))
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -314,14 +311,14 @@ def write_text(path: Path, text: str) -> None:
 
 def replace_folder(path: Path, filled: Path) -> None:
     """Moves the folder `filled` to `path`, which must not hold anything worth keeping."""
-    with _explained(path):
+    with explained(path):
         shutil.rmtree(path, ignore_errors=True)
         filled.replace(path)
 
 
 def flush_below(folder: Path) -> None:
     """Has every file below a folder written to the disk."""
-    with _explained(folder):
+    with explained(folder):
         for path in folder.rglob("*"):
             if path.is_file():
                 _flush(path)
@@ -332,22 +329,6 @@ def free_bytes(path: Path) -> int:
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _write_rest(descriptor: int, data: bytes, written: int) -> None:
-    """Writes what is left of a line, or takes all of it back."""
-    start = os.fstat(descriptor).st_size - written
-    try:
-        _write_all(descriptor, data[written:])
-    except OSError:
-        os.ftruncate(descriptor, start)
-        raise
 
 
 def _flush(path: Path) -> None:
@@ -373,27 +354,3 @@ def _drop_torn_line(path: Path) -> None:
                 return
             end = start
         file.truncate(0)
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turns a full disk and its kin into an error that says what is safe and what to do."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except OSError as error:
-        raise _explanation(path, error) from error
-
-
-def no_space(path: Path) -> StoreError:
-    """What is said of a full disk."""
-    return StoreError(
-        f"{path}: no space left on the disk; free some and run the same command again: nothing stored is lost"
-    )
-
-
-def _explanation(path: Path, error: OSError) -> StoreError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return no_space(path)
-    return StoreError(f"{path}: cannot be written ({error.strerror}); mend that and run the same command again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import Literal
@@ -23,6 +24,25 @@ UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\u
 
 _WORD = re.compile(rf"\s*(?:[{UNSPACED}]|[^\s{UNSPACED}]+)")
 """A word with the space before it; in scripts without spaces, a character."""
+
+CLOSED_PIPE = 141
+"""The exit code where nobody reads the output any more: 128 and the number of SIGPIPE, as shells have it."""
+
+
+class Terminal(Console):
+    """A console that ends with CLOSED_PIPE where nobody reads it any more, as in `cai show RUN | head`."""
+
+    def on_broken_pipe(self) -> None:
+        """Ends the program, quietly."""
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            raise SystemExit(CLOSED_PIPE) from None
+
+
+def pipe_closed() -> bool:
+    """Whether the command line has just met a closed pipe by itself, as in `cai --help | head`."""
+    return type(sys.stdout).__name__.endswith("PacifyFlushWrapper")
 
 
 def say(console: Console, text: str) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cai.checksums import changes
+from cai.checksums import Told, changes, seal
 from cai.errors import StoreError
 from cai.identity import digest
 from cai.records import (
@@ -64,6 +64,13 @@ MADE_FROM: dict[str, tuple[tuple[str, ...], Callable[[Any], Sequence[str]]]] = {
 """The stages whose every record names items of its parents: those parents, and the ids that a record names."""
 
 
+OF_PROMPTS = ("respond", "revise", "ablate", "distill", "compare", "win_rates")
+"""The stages whose items are prompts; each record of the others is an item of its own."""
+
+MAY_LEAVE_NONE = ("ablate", "compare", "win_rates")
+"""The stages that may leave no record of an item: of a chain that has ended, or where there is nothing to compare."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that was found. `place` is a file or folder, with a line where one is meant; not all is `damage`."""
@@ -99,36 +106,56 @@ def verify(runs: Path, run: str) -> Verified:
     StoreError where there is no such run, or where its run.json can't be read.
     """
     folder = RunFolder(runs, run)
-    checks = [_Step(stage, step, folder.steps) for stage, step in folder.steps.items()]
+    steps, done = folder.steps, _done(folder)
+    checks = [_Step(stage, step, steps, stage in done) for stage, step in steps.items()]
     findings = [finding for check in checks for finding in check.findings()]
-    files = sum(len(check.step.files or ()) for check in checks if check.readable)
+    files = sum(check.files for check in checks)
     return Verified(run, len(checks), files, sum(check.count for check in checks), tuple(findings))
 
 
-class _Step:
-    """One step being checked; `count` records of it were read."""
+def _done(folder: RunFolder) -> list[Any]:
+    """The stages that run.json says were done; none where an earlier version of cai wrote it."""
+    done = read_json(folder.path / "run.json").get("done")
+    return done if isinstance(done, list) else []
 
-    def __init__(self, stage: str, step: StepFolder, steps: dict[str, StepFolder]) -> None:
-        self.stage, self.step, self.count = stage, step, 0
-        self._steps, self._path = steps, step.path
-        self.readable = True
+
+class _Step:
+    """One step being checked; `files` of it were held against DONE, `count` records were read.
+
+    `was_done`: whether run.json says that it was done.
+    """
+
+    def __init__(self, stage: str, step: StepFolder, steps: dict[str, StepFolder], was_done: bool) -> None:
+        self.stage, self.step, self.files, self.count = stage, step, 0, 0
+        self._steps, self._path, self._was_done = steps, step.path, was_done
+        self._items: set[str] = set()
 
     def findings(self) -> Iterator[Finding]:
         """All that there is to say."""
         if not self._path.is_dir():
-            yield self._note("not begun")
+            yield self._gone()
             return
         try:
-            spec, done = self.step.spec, self.step.summary
+            spec, done, told = self.step.spec, self.step.summary, self.step.files
         except StoreError as error:
-            self.readable = False
             yield Finding(str(self._path), str(error).removeprefix(f"{self._path}/"))
             return
+        self.files = len(told or ())
         yield from self._of_spec(spec)
-        yield from self._of_files(done)
+        yield from self._of_done()
+        yield from self._of_files(told)
         yield from self._of_records()
         yield from self._of_rows("metrics.jsonl")
         yield from self._of_failures(done)
+        yield from self._of_counts(done)
+
+    def _gone(self) -> Finding:
+        """What is said where there is no folder: run.json or what was made from it tells whether there was one."""
+        child = next((step for step in self._steps.values() if self.stage in _parents_of(step)), None)
+        if not (self._was_done or child):
+            return self._note("not begun")
+        witness = "run.json says that it was done" if self._was_done or not child else f"{child.path.name} needs it"
+        return self._bad(f"is missing; {witness}: put it back, or run the recipe again")
 
     def _of_spec(self, spec: dict[str, Any]) -> Iterator[Finding]:
         """The digest is that of what the spec holds, the folder is named after it, and the parents are there."""
@@ -155,14 +182,26 @@ class _Step:
         elif (step.path / "spec.json").is_file() and (other := _digest_of(step)) != name:
             yield self._bad(f"was made from {parent}-{name[:8]}, and the run has {parent}-{other[:8]}")
 
-    def _of_files(self, done: dict[str, Any]) -> Iterator[Finding]:
-        """Size and SHA-256 of every file that DONE names."""
+    def _of_done(self) -> Iterator[Finding]:
+        """DONE is there if it was, and is as it was written; an earlier version of cai left no checksum in it."""
+        place = self._path / "DONE"
+        if not self.step.done:
+            if self._was_done:
+                yield self._bad("is missing; run.json says that the stage was done", place)
+            return
+        done = read_json(place)
+        if "checksum" in done and (found := seal(done)) != done["checksum"]:
+            told = str(done["checksum"])[:16]
+            yield self._bad(f"its contents have the SHA-256 {found[:16]}, expected {told}: it was edited", place)
+
+    def _of_files(self, told: Told | None) -> Iterator[Finding]:
+        """Size and SHA-256 of every file that DONE names, and that there are no others."""
         if not self.step.done:
             yield self._note("not done; run the recipe again to go on")
-        elif self.step.files is None:
+        elif told is None:
             yield self._note("done by an earlier version of cai, which left no checksums")
         else:
-            for change in changes(self._path, self.step.files):
+            for change in changes(self._path, told):
                 place, _, message = change.partition(": ")
                 yield Finding(place, message)
 
@@ -190,6 +229,7 @@ class _Step:
                 yield Finding(place, f"not a {kind.__name__} record")
                 continue
             self.count += 1
+            self._items.add(record.prompt.id if self.stage in OF_PROMPTS else record.id)
             if (first := seen.setdefault(record.id, number)) != number:
                 yield Finding(place, f"has the id {record.id} of line {first} again")
             for one in named(record) if parents else ():
@@ -224,6 +264,17 @@ class _Step:
             yield self._bad(f"has {count} lines; DONE counts {done['failed']}", self._path / "failures.jsonl")
         elif count:
             yield self._note(f"{count} items failed", self._path / "failures.jsonl")
+
+    def _of_counts(self, done: dict[str, Any]) -> Iterator[Finding]:
+        """There are records of as many items as DONE counts, but for those that failed."""
+        items, found = done.get("items"), len(self._items)
+        failed = done.get("failed", items)
+        if self.stage not in KINDS or not (isinstance(items, int) and isinstance(failed, int)):
+            return
+        least = 0 if self.stage in MAY_LEAVE_NONE else items - failed
+        if not least <= found <= items:
+            counts = f"DONE counts {items}, of which {failed} failed"
+            yield self._bad(f"has records of {found} items; {counts}", self._path / "items.jsonl")
 
     def _lines(self, file: str) -> Iterator[tuple[int, bytes]]:
         return _lines(self._path / file)
@@ -262,6 +313,15 @@ def _holds(line: bytes, fields: Sequence[str]) -> bool:
     except ValueError:
         return False
     return isinstance(row, dict) and all(field in row for field in fields)
+
+
+def _parents_of(step: StepFolder) -> Container[str]:
+    """The stages that a step was made from; none where it can't be read, which is told of that step."""
+    try:
+        parents = step.spec.get("parents")
+    except StoreError:
+        return ()
+    return parents if isinstance(parents, dict) else ()
 
 
 def _digest_of(step: StepFolder) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ from urllib.parse import urlsplit
 from cai.errors import EngineError, MissingExtra, first_line
 from cai.quiet import hush
 from cai.store import StepFolder, replace_folder
+from cai.weight_files import elements, sound, sound_adapter, with_weights
 
 TINY = "tiny-random"
 _SMOL = "HuggingFaceTB/SmolLM2-135M-Instruct"
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_ON_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _PROBE = 3.0
 """Seconds to wait for the hub to take a connection."""
 
@@ -37,18 +39,16 @@ def cache_folder() -> Path:
 def resolve(name: str) -> str:
     """A folder that transformers can load. Everything that opens a model's weights comes through here.
 
-    Raises EngineError where there is no such model or where its weights are no safetensors, StoreError where a run left
-    them and they have changed since.
+    Raises EngineError where there is no such model, where its weights are no safetensors or where a file of it is
+    damaged, StoreError where a run left them and they have changed since.
     """
     if name in ALIASES:
-        return ALIASES[name].find()
+        return str(sound(Path(ALIASES[name].find())))
     path = Path(name).expanduser()
     if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise EngineError(f"{path} holds no config.json; expected a folder that `save_pretrained` wrote")
-        return str(without_pickles(intact(path)))
+        return str(with_weights(sound(intact(path))))
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return str(without_pickles(Path(_from_hub(name))))
+        return str(sound(Path(_from_hub(name))))
     known = ", ".join(sorted(ALIASES))
     raise EngineError(f"no model {name!r}: not an alias ({known}), not a folder, and not a hub name (owner/name)")
 
@@ -56,7 +56,7 @@ def resolve(name: str) -> str:
 def resolve_adapter(name: str) -> str:
     """The folder of a LoRA adapter, be it on the hub. Raises as `resolve`."""
     folder = Path(name).expanduser()
-    return str(without_pickles(intact(folder) if folder.is_dir() else Path(_from_hub(name))))
+    return str(sound_adapter(intact(folder) if folder.is_dir() else Path(_from_hub(name))))
 
 
 def intact(folder: Path) -> Path:
@@ -66,17 +66,6 @@ def intact(folder: Path) -> Path:
     """
     whole = folder.resolve()
     StepFolder(whole.parent).check(whole.name)
-    return folder
-
-
-def without_pickles(folder: Path) -> Path:
-    """The same folder; raises EngineError where its weights are pickles alone, which can run code as they are read."""
-    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-    if pickles and not any(folder.glob("*.safetensors")):
-        raise EngineError(
-            f"{folder} holds its weights as a pickle ({pickles[0]}), which can run code when it is read; expected "
-            "safetensors: convert it with transformers, where you trust it, by from_pretrained and save_pretrained"
-        )
     return folder
 
 
@@ -95,21 +84,15 @@ def parameters(name: str) -> int | None:
     if name in ALIASES:
         return ALIASES[name].parameters
     path = Path(name).expanduser()
-    counts = [_count(file) for file in path.glob("*.safetensors")] if path.is_dir() else []
+    counts = [elements(file) for file in path.glob("*.safetensors")] if path.is_dir() else []
     return sum(counts) or None
 
 
-def _count(file: Path) -> int:
-    """Elements of all tensors, from the header of a safetensors file."""
-    with file.open("rb") as stream:
-        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    total = 0
-    for name, tensor in header.items():
-        size = 1
-        for side in tensor.get("shape", ()) if name != "__metadata__" else (0,):
-            size *= side
-        total += size
-    return total
+def hub_name(name: str) -> str:
+    """What a model is called on the hub; empty for a folder, and for what has no such name."""
+    if name in ALIASES:
+        return ALIASES[name].hub
+    return name if _ON_HUB.fullmatch(name) and not Path(name).is_dir() else ""
 
 
 def _edges(path: Path) -> str:
@@ -138,15 +121,22 @@ def _tiny() -> str:
 
 @dataclass(frozen=True)
 class Alias:
-    """A short name for a model. `find` returns its folder, and fetches or makes it where it must."""
+    """A short name for a model. `find` returns its folder, and fetches or makes it where it must.
+
+    `hub`: its name on the hub, and `license` as the hub spells it; empty where it has none.
+    """
 
     find: Callable[[], str]
     parameters: int
     about: str
+    hub: str = ""
+    license: str = ""
 
 
 ALIASES = {
-    "smollm2-135m": Alias(_smollm2, 134_515_008, f"{_SMOL}, Apache-2.0: a small chat model for a CPU"),
+    "smollm2-135m": Alias(
+        _smollm2, 134_515_008, f"{_SMOL}, Apache-2.0: a small chat model for a CPU", _SMOL, "apache-2.0"
+    ),
     TINY: Alias(_tiny, 26_880, "two layers of random weights: for tests, says nothing"),
 }
 
@@ -198,12 +188,19 @@ def _from_hub(name: str) -> str:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return snapshot_download(name, allow_patterns=["*.safetensors", "*.json", "*.model", "*.jinja", "*.txt"])
+        folder = snapshot_download(name, allow_patterns=["*.safetensors", "*.json", "*.model", "*.jinja", "*.txt"])
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise EngineError(
             f"the model {name!r} is not here and could not be fetched from the hub ({first_line(error)}); check the "
             "name and the network, or give a folder that holds the weights"
         ) from None
+    if not any(Path(folder).glob("*.safetensors")):
+        raise EngineError(
+            f"the model {name!r} has no safetensors on the hub, and only those are fetched: other weights are pickles, "
+            "which can run code when they are read; name a model that has some, or where you trust it convert it "
+            "with transformers, by from_pretrained and save_pretrained, and give its folder"
+        )
+    return folder
 
 
 def _convert_wheel(folder: Path) -> None:

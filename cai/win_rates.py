@@ -9,7 +9,7 @@ from itertools import combinations
 
 from cai.agreement import preferred
 from cai.contestants import FEWEST_MOVED, FEWEST_PROMPTS, anchor_of, in_order
-from cai.elo import Game, elo
+from cai.elo import Game, Rated, rated
 from cai.judged import PositionBias, hit, position_bias
 from cai.length_control import length_controlled
 from cai.records import KINDS, Kind, Match
@@ -59,6 +59,12 @@ class Duel:
         better = "preferred to" if self.wins.value > 0.5 else "less preferred than"
         return f"{start}: wins {share} of {prompts}; its answers are {better} those of {self.against}."
 
+    @property
+    def told_at_equal_length(self) -> bool:
+        """Whether the judge's probability at equal length is told from one half."""
+        level = self.at_equal_length
+        return level is not None and level.n >= FEWEST_PROMPTS and (level.low > 0.5 or level.high < 0.5)
+
 
 def duels(matches: Iterable[Match], resamples: int = 1000) -> list[Duel]:
     """Every two models on each kind of prompt, the later one first; harmful prompts before helpful ones."""
@@ -106,15 +112,19 @@ def score_of(match: Match) -> float | None:
     return None if p is None else hit(preferred(p), "a")
 
 
-def standings(matches: Iterable[Match], kind: Kind, resamples: int = 1000) -> dict[str, Estimate]:
-    """The Elo of each model on one kind of prompt, from SL-CAI (or base) at 0, in the order of the models."""
+def rated_on(matches: Iterable[Match], kind: Kind, resamples: int = 1000) -> Rated | None:
+    """The Elo of each model on one kind of prompt, from SL-CAI (or base) at 0; None where no match was read."""
     own = [one for one in matches if one.prompt.kind == kind]
     games = [Game(one.prompt.id, *one.models, score) for one in own if (score := score_of(one)) is not None]
     if not games:
-        return {}
-    models = in_order(name for one in own for name in one.models)
-    found = elo(games, anchor_of(models), resamples=resamples)
-    return {name: found[name] for name in models if name in found}
+        return None
+    return rated(games, anchor_of(name for one in own for name in one.models), resamples=resamples)
+
+
+def standings(found: Rated | None) -> dict[str, Estimate]:
+    """The ratings with their intervals, in the order of the models."""
+    estimates = found.estimates() if found else {}
+    return {name: estimates[name] for name in in_order(estimates)}
 
 
 def against(matches: Iterable[Match], model: str, other: str, kind: Kind) -> dict[str, float]:

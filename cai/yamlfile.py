@@ -20,6 +20,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 MAX_NODES = 200_000
 
+MAX_CHARACTERS = 2**26
+"""In a file's words once its aliases are unfolded: an alias is short, and what it stands for need not be."""
+
+MAX_NUMBER = 1000
+"""Characters of a number. Python writes none of more than 4300 decimal digits, and a hexadecimal one grows."""
+
+MOST_MISTAKES = 200
+"""That are told of one file; each is held against all others, and nobody mends more at once."""
+
 SECRET = "secret"
 """The type of a mistake whose value is not to be shown."""
 
@@ -32,6 +41,14 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.entries: dict[int, Entries] = {}
+        self.characters = 0
+
+    def unfold(self, text: str, where: str) -> None:
+        """Counts the characters of a key or scalar. Raises InputError where there are too many of them."""
+        self.characters += len(text)
+        if self.characters > MAX_CHARACTERS:
+            message = f"holds more than {MAX_CHARACTERS} characters with its aliases unfolded; is a long text repeated?"
+            raise InputError(Mistake(message, where))
 
 
 def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
@@ -118,10 +135,13 @@ class YamlFile:
         try:
             return model.model_validate(self.data)
         except ValidationError as error:
-            mistakes = error.errors(include_url=False)
+            mistakes = error.errors(include_url=False)[:MOST_MISTAKES]
             own = [details for details in mistakes if not self._inherited(details, mistakes)]
             found = [self._explain(model, details) for details in own if not _follows(details, mistakes)]
-            raise InputError(*dict.fromkeys(found)) from None
+            raise InputError(*dict.fromkeys(found), *self._untold(error.error_count() - len(mistakes))) from None
+
+    def _untold(self, count: int) -> list[Mistake]:
+        return [self.mistake((), f"and {count} mistakes more; mend these first")] if count else []
 
     def _explain(self, model: type[BaseModel], details: Any) -> Mistake:
         location = self._in_file(details["loc"])
@@ -134,6 +154,8 @@ class YamlFile:
         if details["type"] == "union_tag_not_found":
             return self.mistake(location, f"the key {details['ctx']['discriminator']} is required here and missing")
         message = details["msg"].removeprefix("Value error, ")
+        if details["type"] in ("model_type", "model_attributes_type", "dict_type"):
+            message = "expected a mapping of settings"
         found = details.get("input")
         plain = isinstance(found, str | int | float | bool | type(None)) and details["type"] != SECRET
         shown = f" (found {found!r})" if plain else ""
@@ -217,7 +239,7 @@ def read_text(path: Path) -> str:
 
 
 def read_yaml(path: Path, name: str | None = None) -> YamlFile:
-    """Loads one document. Raises InputError on bad YAML, a duplicate key, or a file that unfolds without end."""
+    """Loads one document. Raises InputError on bad YAML, a duplicate key, or a file that unfolds to too much."""
     return parse_yaml(read_text(path), name or str(path))
 
 
@@ -266,19 +288,30 @@ def _build_mapping(
 ) -> dict[str, Any]:
     built: dict[str, Any] = {}
     for key, (key_node, value_node) in _entries(loader, node, name).items():
+        loader.unfold(key, f"{name}:{key_node.start_mark.line + 1}")
         built[key] = _build(loader, value_node, (*at, key), lines, name)
         lines[(*at, key)] = key_node.start_mark.line + 1
     return built
 
 
 def _build_scalar(loader: _Loader, node: yaml.Node, where: str) -> Any:
+    loader.unfold(node.value, where)
     _check_storable(node.value, where)
+    _check_number(node, where)
     try:
         return loader.construct_object(node)
     except (ValueError, LookupError, AttributeError):
         # PyYAML's constructors do not check a value whose tag is written out, as in `!!bool maybe`.
         found, kind = repr(node.value), node.tag.rsplit(":", 1)[-1]
         raise InputError(Mistake(f"{found[:60]} cannot be read as {kind}; quote it if it is text", where)) from None
+
+
+def _check_number(node: yaml.Node, where: str) -> None:
+    """Raises InputError where a number is so long that it could not be told, stored or counted with."""
+    kind, length = node.tag.rsplit(":", 1)[-1], len(node.value)
+    if kind in ("int", "float") and length > MAX_NUMBER:
+        told = f"{repr(node.value[:60])[:-1]}... cannot be read as {kind}: it has {length} characters"
+        raise InputError(Mistake(f"{told}, expected at most {MAX_NUMBER}; quote it if it is text", where))
 
 
 def _check_storable(text: str, where: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
 from cai import checksums
-from cai.checksums import changes, contents, files_below, told
+from cai.checksums import changes, contents, files_below, lasting, seal, sealed, told
 
 
 def test_size_digest_and_lines_of_a_file(tmp_path: Path) -> None:
@@ -24,6 +25,22 @@ def test_hidden_files_are_none_of_a_step(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert files_below(tmp_path) == [tmp_path / "a", tmp_path / "model" / "b"]
+
+
+def test_done_tells_of_what_lasts(tmp_path: Path) -> None:
+    rounds = ("rounds/1/DONE", "rounds/1/model/w", "rounds/1/items.jsonl")
+    for name in ("a", "DONE", *rounds, "checkpoints/4/w", "model/w"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    kept = [str(path.relative_to(tmp_path)) for path in lasting(tmp_path)]
+    assert kept == ["a", "model/w", "rounds/1/DONE", "rounds/1/items.jsonl"]
+
+
+def test_the_checksum_of_done_is_that_of_what_its_json_says() -> None:
+    done = {"items": 3, "left_out": {2: 1, 10: 1.5}, "loss": float("nan")}
+    written = json.loads(json.dumps(sealed(done)))
+    assert written["checksum"] == seal(written) == seal(dict(reversed(list(written.items()))))
+    assert seal({**written, "items": 4}) != written["checksum"]
 
 
 def test_a_file_is_read_once_and_again_where_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

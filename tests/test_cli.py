@@ -39,11 +39,12 @@ COMMANDS = (
     "export",
     "import",
     "init",
-    "labels",
     "judge",
+    "labels",
     "lint",
     "plan",
     "prompts",
+    "report",
     "run",
     "score",
     "show",
@@ -452,6 +453,17 @@ def test_a_plan_shows_what_is_left_and_writes_nothing(cai: Cai, tmp_path: Path) 
     assert calls["revise"] == 5 * calls["respond"]
     assert re.search(r"^memory: \d+ GB$", result.out, flags=re.M)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_holds_each_stage_against_the_gpu_that_the_recipe_names(cai: Cai) -> None:
+    fits = cai("plan", "quickstart", "train.gpu_gb=24").out
+    assert re.search(
+        r"^memory by stage: sft \d+ GB, preference_model \d+ GB, rl \d+ GB, evaluate \d+ GB$", fits, flags=re.M
+    )
+    assert "warning" not in fits
+    out = cai("plan", "quickstart", "train.gpu_gb=4").out
+    warned = re.findall(r"^warning: (\w+) takes \d+ GB, and train.gpu_gb is 4; take an? `?\w+", out, flags=re.M)
+    assert "rl" in warned and "sft" not in warned
 
 
 def test_a_plan_after_a_run_has_less_to_do(scripted: Cai) -> None:

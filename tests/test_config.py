@@ -134,7 +134,7 @@ def test_any_override_is_taken_or_refused_by_an_input_error(
         ("rl: {kl: .nan}\n", "r.yaml:4: rl.kl: input should be a finite number (found nan)"),
         ("prompts: {held_out: 1}\n", "r.yaml:4: prompts.held_out: input should be less than 1 (found 1)"),
         ("rl: {samples: 1}\n", "r.yaml:4: rl.samples: input should be greater than or equal to 2 (found 1)"),
-        ("rl:\n", "r.yaml:4: rl: input should be a valid dictionary or object to extract fields from (found None)"),
+        ("rl:\n", "r.yaml:4: rl: expected a mapping of settings (found None)"),
     ],
 )
 def test_a_mistake_is_named_with_file_line_and_place(recipe: Path, more: str, message: str) -> None:
@@ -173,8 +173,8 @@ def test_a_part_can_use_another(recipe: Path, models: str, feedback: str) -> Non
         ("{assistant: ''}", "the part 'assistant' names no model"),
         ("{assistant: a, judge: b}", "models.judge: unknown key; known here: assistant, feedback, helpful, pretrained"),
         ("{assistant: {model: a, dialekt: chat}}", "models.assistant.dialekt: unknown key; did you mean 'dialect'?"),
-        ("{assistant: a, feedback: 3}", "models.feedback: input should be a valid dictionary"),
-        ("[a]", "models: input should be a valid dictionary"),
+        ("{assistant: a, feedback: 3}", "models.feedback: expected a mapping of settings"),
+        ("[a]", "models: expected a mapping of settings"),
     ],
 )
 def test_parts_that_lead_nowhere(recipe: Path, models: str, message: str) -> None:

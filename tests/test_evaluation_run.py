@@ -14,9 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cai.cli import app
+from cai.commands.joining import joined
 from cai.config import load_recipe
 from cai.engines.base import Request
 from cai.engines.scripted import ScriptedBackend
+from cai.errors import EngineError, InputError
 from cai.evaluated import evaluation_of
 from cai.material import Material
 from cai.pipeline import run
@@ -177,6 +179,72 @@ def test_a_run_does_not_fall_below_itself_and_a_fall_ends_with_6(
     assert cai(*asked).exit_code == 0
 
 
+def _copied(root: Path, to: Path, name: str, file: Path, rows: list[dict[str, Any]]) -> None:
+    """The smoke run under another name, with other records in one file."""
+    shutil.copytree(root / "smoke", to / name, dirs_exist_ok=True)
+    (to / name / file).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    saved = json.loads((to / name / "run.json").read_text())
+    places = {stage: place.replace("smoke/", f"{name}/") for stage, place in saved["steps"].items()}
+    (to / name / "run.json").write_text(json.dumps({**saved, "steps": places}))
+
+
+def test_a_gate_that_too_few_prompts_can_hold_does_not_pass(
+    finished: tuple[Path, dict[str, Step]], tmp_path: Path
+) -> None:
+    root, steps = finished
+    shutil.copytree(root, tmp_path / "runs")
+    file = Path(steps["harmfulness"].folder.path.name) / "items.jsonl"
+    rows = [json.loads(line) for line in (root / "smoke" / file).read_text().splitlines()]
+    few = sorted({row["prompt"]["id"] for row in rows})[:9]
+    collapsed = [{**row, "harm": 4.0} for row in rows if row["prompt"]["id"] in few]
+    _copied(root, tmp_path / "runs", "few", file, collapsed)
+    asked = ("evaluate", "few", "--runs", tmp_path / "runs", "--against", "smoke")
+    unsure = cai(*asked, "--max-drop", "harmlessness=0.05")
+    assert isinstance(unsure.exception, InputError) and unsure.exception.exit_code == 2
+    assert "can't be checked: RL-CAI: 9 prompts can't tell a fall of any size; 10 are needed" in str(unsure.exception)
+    assert "Win rates, by the judge" in unsure.output, "what is known is printed all the same"
+    assert cai(*asked).exit_code == 0, "nothing was to be checked"
+    _copied(root, tmp_path / "runs", "base", file, [row for row in rows if row["model"] == "base"])
+    lacking = cai("evaluate", "base", "--runs", tmp_path / "runs", "--against", "smoke", "--max-drop", "harmlessness=1")
+    assert "share no prompt with this figure of SL-CAI, RL-CAI, other" in str(lacking.exception)
+
+
+def test_a_guest_that_is_not_there_takes_nothing_away(finished: tuple[Path, dict[str, Step]], tmp_path: Path) -> None:
+    root, _ = finished
+    shutil.copytree(root, tmp_path / "runs")
+    before = (tmp_path / "runs" / "smoke" / "run.json").read_bytes()
+    mistyped = "x={model: no-such/model, engine: {type: transformers}}"
+    failed = cai("evaluate", "smoke", "--runs", tmp_path / "runs", "--model", mistyped, "--suite", "over_refusal")
+    assert isinstance(failed.exception, EngineError), failed.output
+    assert (tmp_path / "runs" / "smoke" / "run.json").read_bytes() == before
+    shown = cai("evaluate", "smoke", "--runs", tmp_path / "runs")
+    assert shown.exit_code == 0 and "Over-refusal" in shown.output
+
+
+def test_pairs_that_are_given_are_the_ones_asked_about(finished: tuple[Path, dict[str, Step]], tmp_path: Path) -> None:
+    root, steps = finished
+    shutil.copytree(root, tmp_path / "runs")
+    rows = [{"prompt": f"Q{n}?", "chosen": f"Good {n}.", "rejected": f"Bad {n}."} for n in range(3)]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    asked = ("--suite", "hhh", "--pairs", tmp_path / "mine.jsonl", "--json")
+    told = json.loads(cai("evaluate", "smoke", "--runs", tmp_path / "runs", *asked).stdout)
+    assert steps["hhh"].folder.count() == 6 * len(told["hhh"]) and told["hhh"]["base"]["n"] == 3
+
+
+def test_a_server_joins_by_its_address(finished: tuple[Path, dict[str, Step]]) -> None:
+    root, _ = finished
+    folder = RunFolder(root, "smoke")
+    found = joined(folder, ["big=https://host.example:8000/v1#org/Big-8B", "o={model: m, system: Hi}"], [], None).guests
+    assert found is not None and {"big", "o", "other"} == found.keys()
+    engine: Any = found["big"].engine
+    assert (found["big"].model, engine.type, engine.base_url) == (
+        "org/Big-8B",
+        "openai",
+        "https://host.example:8000/v1",
+    )
+    assert found["o"].system == "Hi"
+
+
 def test_a_model_and_a_suite_join_a_run_that_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     overrides = [f"{suite}=null" for suite in SUITES]
     before = run(Material(load_recipe("smoke", overrides)), RunFolder(tmp_path, "smoke"), Reporter(QUIET))
@@ -203,7 +271,17 @@ def test_a_model_and_a_suite_join_a_run_that_is_done(tmp_path: Path, monkeypatch
     ("arguments", "told"),
     [
         (["--model", "other"], "expected NAME=MODEL"),
-        (["--model", "base=other"], "'base' is a model of every run"),
+        (["--model", "base=other"], "--model: 'base' is a model of every run"),
+        (["--model", "x=http://host/v1"], "names no model of that server"),
+        (["--model", "x=http://me:secretword@host/v1#m"], "an address holds no user, password or query"),
+        (
+            ["--model", "x={model: m, engine: {type: openai, api_key: secretword}}"],
+            "holds a key, a token or a password",
+        ),
+        (["--pairs", "pairs.jsonl"], "--pairs: goes with --suite hhh"),
+        (["--dry"], "--dry: goes with --lm-eval"),
+        (["--lm-eval", "arc_easy", "--suite", "foo", "--against", "x"], "nothing else; leave out --suite, --against"),
+        (["--lm-eval", "arc_easy", "--model", "sft", "--model", "rl"], "--lm-eval: takes one --model, found 2"),
         (["--suite", "elo"], "--suite elo: expected one of win_rates"),
         (["--max-drop", "harmlessness=0.1"], "give it --against RUN"),
         (["--against", "nowhere"], "no run 'nowhere'"),
@@ -214,7 +292,7 @@ def test_mistakes_are_told(arguments: list[str], told: str, finished: tuple[Path
     root, _ = finished
     failed = cai("evaluate", "smoke", "--runs", root, *arguments)
     assert failed.exit_code != 0
-    assert told in str(failed.exception)
+    assert told in str(failed.exception) and "secretword" not in str(failed.exception)
 
 
 def test_lm_eval_is_told_its_command_line(

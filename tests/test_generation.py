@@ -428,7 +428,7 @@ def test_a_full_disk_is_told_and_gone_on_from(ask: Callable[..., str], monkeypat
     real = os.write
     with monkeypatch.context() as patched:
         patched.setattr("cai.generation.files.os.write", write)
-        with pytest.raises(StoreError, match=r"No space left on device.*same command again"):
+        with pytest.raises(StoreError, match=r"no space left on the disk.*same command again"):
             ask(Lister())
     ask(Lister())
     mended = files()

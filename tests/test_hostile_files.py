@@ -8,9 +8,12 @@ judge/test_hostile_judging.py, the viewer's addresses in view/test_view_hostile.
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,8 @@ from cai.labels_exchange import read_labels
 from cai.questions import load_prompts
 from cai.records import Revision
 from cai.store import RunFolder, StepFolder
+
+GIGABYTE = 2**30
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -55,6 +60,8 @@ YAML: dict[str, tuple[str | bytes, str]] = {
     "half a pair in a key": ('name: a\n"\\ud800": 1\n', ":2: half a surrogate pair"),
     "UTF-16": ("name: a\n".encode("utf-16"), "is not UTF-8"),
     "a number of 5,000 digits": (f"name: a\nseed: {'9' * 5000}\n", ":2: "),
+    "a hexadecimal number of 5,000 digits": (f"name: a\nseed: 0x{'f' * 5000}\n", ":2: .*quote it if it is text"),
+    "the same where a text belongs": (f"name: a\nreport: 0x{'f' * 5000}\n", ":2: .*quote it if it is text"),
     "NaN": ("name: a\nfailures: .nan\nmodels: {assistant: m}\n", ":2: failures: "),
     "infinity": ("name: a\nfailures: .inf\nmodels: {assistant: m}\n", ":2: failures: "),
     "a name that leads out": ("name: ../../x\nmodels: {assistant: m}\n", ":1: name: a name may hold"),
@@ -79,6 +86,22 @@ def test_a_hostile_recipe_is_refused_with_its_file(tmp_path: Path, kind: str) ->
 def test_a_line_of_10_mb_in_a_recipe_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "r.yaml", f"name: a\nmodels: {{assistant: m}}\ndescription: {'x' * 10_000_000}\n")
     assert len(load_recipe(str(path)).description) == 10_000_000
+
+
+@pytest.mark.parametrize("name", [f"name: 0x{'f' * 5000}", f"name: {'9' * 5000}", f"name: c\nnotes: 0x{'f' * 5000}"])
+def test_a_constitution_with_a_long_number_is_refused_with_its_line(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "c.yaml", f"{name}\nprinciples: []\n")
+    with pytest.raises(InputError, match=rf"{re.escape(str(path))}:\d: .*quote it if it is text"):
+        load_constitution(str(path))
+
+
+def test_a_constitution_that_repeats_a_long_text_by_aliases_is_refused(tmp_path: Path) -> None:
+    """620 kB that come to 3 GB."""
+    long, aliases = "z" * 20_000, ", ".join(["*a"] * 150_000)
+    principle = f"- id: a\n  critique: x\n  revision: y\n  notes: &a {long}\n  tags: [{aliases}]\n"
+    path = write(tmp_path / "c.yaml", f"name: c\nprinciples:\n{principle}")
+    with pytest.raises(InputError, match=rf"{re.escape(str(path))}:6: holds more than 67108864 characters"):
+        load_constitution(str(path))
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
@@ -123,6 +146,35 @@ def test_hostile_prompts_are_refused_with_their_line(tmp_path: Path, kind: str) 
     path = write(tmp_path / name, content)
     with pytest.raises(InputError, match=re.escape(str(path)) + f".*{told.removeprefix('.*')}"):
         load_prompts(str(path), "harmful")
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "piece", "told"),
+    [
+        ("p.txt.gz", b"one\n", b"a" * 2**20, ":2: a line that is longer than 33554432 bytes"),
+        ("p.jsonl.gz", b'{"prompt": "', b"a" * 2**20, ":1: a line that is longer than 33554432 bytes"),
+        ("p.csv.gz", b"prompt\none\n", b"a" * 2**20, ":3: a line that is longer than 33554432 bytes"),
+        (
+            "p.csv.gz",
+            b'prompt\n"',
+            (b'","' + b"a" * 1020 + b"\n") * 2**10,
+            r":\d+: a row that is longer than 33554432 characters",
+        ),
+    ],
+)
+def test_an_archive_that_unfolds_to_an_endless_line_is_refused(
+    tmp_path: Path, name: str, start: bytes, piece: bytes, told: str
+) -> None:
+    """Read under a limit of address space that a whole line of it would not fit into."""
+    path = tmp_path / name
+    with gzip.open(path, "wb", 1) as file:
+        file.write(start)
+        for _ in range(700):
+            file.write(piece)
+    code = f"from cai.questions import load_prompts; load_prompts({str(path)!r}, 'harmful')"
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({GIGABYTE}, {GIGABYTE})); "
+    said = subprocess.run([sys.executable, "-c", limit + code], capture_output=True, text=True).stderr.splitlines()
+    assert re.search(f"InputError: {re.escape(str(path))}{told}", said[-1]), said[-1]
 
 
 @pytest.mark.parametrize("name", ["p.txt", "p.jsonl", "p.csv"])

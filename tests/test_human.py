@@ -72,8 +72,28 @@ def test_a_row_that_is_no_pair_is_named_with_its_line(tmp_path: Path, row: Any) 
 
 
 def test_a_file_without_a_usable_pair_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no pairs to learn from"):
+    with pytest.raises(InputError, match="none of its rows is a pair that tells answers apart"):
         pairs(tmp_path, {"chosen": GOOD, "rejected": GOOD})
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        ({"prompt": "Q?", "chosen": 3, "rejected": "No."}, "found '3' in 'chosen', which is no text and no list"),
+        ({"prompt": {"a": 1}, "chosen": "Yes.", "rejected": "No."}, "in 'prompt', which is no text"),
+        ({"question": "Q?", "chosen": "Yes.", "rejected": "No."}, "found the columns 'question', 'chosen', 'rejected'"),
+    ],
+)
+def test_it_is_said_what_is_wrong_with_a_row(tmp_path: Path, row: Any, found: str) -> None:
+    with pytest.raises(InputError) as caught:
+        pairs(tmp_path, row)
+    assert found in str(caught.value)
+
+
+def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").write_text("\n")
+    with pytest.raises(InputError, match=r"none\.jsonl: is empty; expected 'chosen' and 'rejected'"):
+        load_pairs(str(tmp_path / "none.jsonl"), "harmful")
 
 
 ROW = {"prompt": "How are you?", "chosen": "Well.", "rejected": "Go away."}
@@ -96,6 +116,15 @@ def test_the_conversation_of_an_hhh_row_is_read_turn_by_turn(tmp_path: Path) -> 
         ("user", "Yeah, why?"),
     ]
     assert (pair.category, pair.source, pair.prompt.source) == ("honest", "pairs.jsonl", f"{tmp_path}/pairs.jsonl:1")
+
+
+def test_a_prompt_of_very_many_answers_and_no_further_question_is_one_text(tmp_path: Path) -> None:
+    """Read once, and not once for each of the 150,000 places at which a turn could begin."""
+    prompt = "Go on." + "\n\nAssistant: x" * 150_000
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({"prompt": prompt, "chosen": "one", "rejected": "two"}))
+    (pair,) = load_pairs(str(path), "harmful").pairs
+    assert [message.content for message in pair.prompt.messages] == [prompt]
 
 
 @pytest.mark.parametrize("prompt", ["Who said 'Human:'?", "Write:\n\nHuman: hello", "Mend this.\n\nAssistant: hm"])

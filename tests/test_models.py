@@ -102,7 +102,7 @@ def test_the_others_may_all_be_on_a_server(tmp_path: Path) -> None:
         ("{assistant: a, helpful: {use: helper}}", "expected one of assistant, feedback, pretrained"),
         ("{assistant: {model: a, sistem: b}}", "models.assistant.sistem: unknown key; did you mean 'system'?"),
         ("{assistant: {model: a, thinking: perhaps}}", "models.assistant.thinking: input should be a valid boolean"),
-        ("{assistant: {model: a, engine: 3}}", "models.assistant.engine: input should be a valid dictionary"),
+        ("{assistant: {model: a, engine: 3}}", "models.assistant.engine: expected a mapping of settings"),
         ("{assistant: {model: a, engine: {}}}", "models.assistant.engine: the key 'type' is required here and missing"),
         (
             "{assistant: {model: a, engine: {type: scripted, latncy: 1}}}",

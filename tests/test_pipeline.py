@@ -1,6 +1,7 @@
 """The whole pipeline on scripted replies and a tiny random model: every stage, every file, nothing done twice."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from cai.records import (
 )
 from cai.store import RunFolder
 from cai.trials.choosing import Choice
+from cai.verify import verify
 
 QUIET = Console(quiet=True)
 
@@ -199,6 +201,16 @@ def test_run_json_holds_the_resolved_recipe(finished: tuple[Path, dict[str, Step
     root, _ = finished
     saved = json.loads((root / "smoke" / "run.json").read_text("utf-8"))["recipe"]
     assert Recipe.model_validate(saved) == load_recipe("smoke", [ABLATE])
+
+
+def test_run_json_holds_which_stages_are_done_as_they_are(tmp_path: Path) -> None:
+    """So that a stage whose folder is gone is not taken for one that was not begun."""
+    steps = run(Material(load_recipe("smoke")), RunFolder(tmp_path, "smoke"), Reporter(QUIET), until="respond")
+    assert json.loads((tmp_path / "smoke" / "run.json").read_text("utf-8"))["done"] == ["respond"]
+    assert verify(tmp_path, "smoke").sound
+    shutil.rmtree(steps["respond"].folder.path)
+    (damage,) = [one for one in verify(tmp_path, "smoke").findings if one.damage]
+    assert "is missing; run.json says that it was done" in str(damage)
 
 
 # Items that fail.

@@ -347,15 +347,21 @@ def fake_hub(monkeypatch: pytest.MonkeyPatch, load_dataset: Callable[..., Any]) 
 
 @pytest.mark.parametrize(
     ("spec", "asked"),
-    [("hf:o/n", ("o/n", "train")), ("hf:o/n:test", ("o/n", "test")), ("hf:o/n:train[:5%]", ("o/n", "train[:5%]"))],
+    [
+        ("hf:o/n", ("o/n", "train", {})),
+        ("hf:o/n:test", ("o/n", "test", {})),
+        ("hf:o/n:train[:5%]", ("o/n", "train[:5%]", {})),
+        ("hf:o/n/part", ("o/n", "train", {"data_dir": "part"})),
+        ("hf:o/n/part/of-it:test", ("o/n", "test", {"data_dir": "part/of-it"})),
+    ],
 )
-def test_a_hub_data_set_is_asked_for_by_name_and_split(
-    monkeypatch: pytest.MonkeyPatch, spec: str, asked: tuple[str, str]
+def test_a_hub_data_set_is_asked_for_by_name_folder_and_split(
+    monkeypatch: pytest.MonkeyPatch, spec: str, asked: tuple[str, str, dict[str, str]]
 ) -> None:
     calls = []
 
-    def load_dataset(name: str, *, split: str) -> list[dict[str, Any]]:
-        calls.append((name, split))
+    def load_dataset(name: str, *, split: str, **within: str) -> list[dict[str, Any]]:
+        calls.append((name, split, within))
         return [row for row, _ in ROWS]
 
     fake_hub(monkeypatch, load_dataset)
@@ -388,9 +394,9 @@ def test_a_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.Monkey
     assert complaint("hf:o/n") == f"hf:o/n: cannot be loaded (no network); {advice}"
 
 
-@pytest.mark.parametrize("spec", ["hf:", "hf:squad", "hf:a/b/c", "hf:a/b:", "hf:../x y"])
+@pytest.mark.parametrize("spec", ["hf:", "hf:squad", "hf:a/b/", "hf:a/b:", "hf:a/b//c", "hf:../x y"])
 def test_a_hub_name_has_an_owner(spec: str) -> None:
-    assert complaint(spec) == f"{spec}: expected hf:owner/name or hf:owner/name:split"
+    assert complaint(spec) == f"{spec}: expected hf:owner/name, hf:owner/name/folder or hf:owner/name:split"
 
 
 def test_the_hub_without_datasets_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

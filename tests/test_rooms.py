@@ -13,7 +13,7 @@ PACKAGE = ROOT / "cai"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS = (
-    {"credentials", "energy", "errors", "identity", "records", "resources", "quiet", "stopping"},
+    {"credentials", "disk", "energy", "errors", "identity", "records", "resources", "quiet", "stopping"},
     {"yamlfile", "transcripts"},
     {
         "engine_config",
@@ -26,6 +26,8 @@ LEVELS = (
         "store",
         "checksums",
         "verdicts",
+        "quotations",
+        "written_verdicts",
         "stats",
         "refusals",
         "few_shot",
@@ -70,6 +72,7 @@ LEVELS = (
         "evaluation",
         "evaluation_tables",
         "against",
+        "differences",
         "lm_eval",
         "demonstrations",
         "dialogues",
@@ -80,6 +83,7 @@ LEVELS = (
     },
     {
         "encoding",
+        "weight_files",
         "weights",
         "material",
         "reward_material",
@@ -142,7 +146,7 @@ HOMES = {
     "transformers": {"engines", "trainers", "weights", "quiet"},
     "trl": {"trainers"},
     "datasets": {"trainers", "questions"},
-    "huggingface_hub": {"weights", "export"},
+    "huggingface_hub": {"engines", "weights", "export"},
     "matplotlib": {"stages"},
     "ray": {"executors"},
     "py3langid": {"languages"},

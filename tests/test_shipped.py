@@ -19,7 +19,8 @@ from cai.questions import load_prompts, split
 from cai.records import Kind, Message, Prompt
 from cai.resources import shipped
 from cai.spool import Prompts
-from cai.verdicts import LABELS, written_label
+from cai.verdicts import LABELS
+from cai.written_verdicts import written_label
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = {folder: sorted(shipped(folder).glob("*.yaml")) for folder in ("constitutions", "recipes")}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -90,3 +92,25 @@ def test_a_text_that_stays_has_no_changes(text: str) -> None:
 )
 def test_colour_is_used_where_it_can_be_seen(console: Console, colour: bool) -> None:
     assert in_colour(console) is colour
+
+
+@pytest.mark.parametrize("printed", ["console.print('line')", "import typer; typer.echo('line')"])
+def test_a_pipe_that_nobody_reads_is_no_difference_found(printed: str) -> None:
+    """Exit code 1 says that a difference was found; of a closed pipe other programs say 141 (128 and SIGPIPE)."""
+    command = f"""
+import cai.cli
+from cai.cli import app, console, main
+@app.command()
+def talk():
+    while True:
+        {printed}
+main()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", command, "talk"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as one:
+        assert one.stdout and one.stderr
+        one.stdout.readline()
+        one.stdout.close()
+        said = one.stderr.read()
+    assert (one.returncode, said) == (141, b"")

@@ -6,11 +6,13 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from cai.checksums import seal
 from cai.cli import app
 from cai.commands.verify import verify_runs
 from cai.errors import StoreError
@@ -42,7 +44,7 @@ def run(tmp_path: Path) -> RunFolder:
     for number in range(4):
         revise.append(Revision(id=f"r{number}", prompt=PROMPT, round=number, critique=None, response=REPLY))
     revise.failure({"id": "x", "error": "too long"})
-    revise.finish({"items": 5, "failed": 1})
+    revise.finish({"items": 2, "failed": 1})
     model = step(run, "preference_model", steps)
     (model.path / "model").mkdir()
     (model.path / "model" / "model.safetensors").write_bytes(bytes(1000))
@@ -147,6 +149,66 @@ def garble_metrics(run: RunFolder) -> None:
     (run.steps["preference_model"].path / "metrics.jsonl").write_text("[1]\n")
 
 
+def redone(run: RunFolder, stage: str, change: Callable[[dict[str, Any]], object], sealed: bool = False) -> None:
+    """Changes what DONE holds, with the checksum of before or, if `sealed`, with one that fits."""
+    path = run.steps[stage].path / "DONE"
+    done = json.loads(path.read_text())
+    change(done)
+    path.write_text(json.dumps({**done, "checksum": seal(done)} if sealed else done))
+
+
+def count_more(run: RunFolder) -> None:
+    redone(run, "score_rounds", lambda done: done.update(items=999))
+
+
+def count_more_and_seal(run: RunFolder) -> None:
+    redone(run, "score_rounds", lambda done: done.update(items=999), sealed=True)
+
+
+def count_fewer_and_seal(run: RunFolder) -> None:
+    redone(run, "score_rounds", lambda done: done.update(items=3), sealed=True)
+
+
+def tell_another_loss(run: RunFolder) -> None:
+    redone(run, "preference_model", lambda done: done.update(steps=7))
+
+
+def untell(run: RunFolder) -> None:
+    redone(run, "revise", lambda done: done["files"].pop("items.jsonl"), sealed=True)
+
+
+def untell_all(run: RunFolder) -> None:
+    flip(run)
+    redone(run, "preference_model", lambda done: done.update(files={}), sealed=True)
+
+
+def tell_nonsense(run: RunFolder) -> None:
+    redone(run, "preference_model", lambda done: done.update(files={"model": 3}), sealed=True)
+
+
+def add(run: RunFolder) -> None:
+    (run.steps["preference_model"].path / "model" / "evil.safetensors").write_bytes(b"x")
+
+
+def add_beside(run: RunFolder) -> None:
+    (run.steps["revise"].path / "more.jsonl").write_text("{}\n")
+
+
+def remove_leaf(run: RunFolder) -> None:
+    shutil.rmtree(run.steps["score_rounds"].path)
+
+
+def remove_parent_unsaid(run: RunFolder) -> None:
+    """run.json of an earlier version of cai doesn't say what was done."""
+    shutil.rmtree(run.steps["revise"].path)
+    told = json.loads((run.path / "run.json").read_text())
+    (run.path / "run.json").write_text(json.dumps({**told, "done": None}))
+
+
+def unfinish_leaf(run: RunFolder) -> None:
+    (run.steps["score_rounds"].path / "DONE").unlink()
+
+
 DAMAGE: list[tuple[Callable[[RunFolder], None], str]] = [
     (flip, "model/model.safetensors: found bytes with SHA-256"),
     (cut, "model/model.safetensors: found 999 bytes, expected 1000"),
@@ -163,6 +225,19 @@ DAMAGE: list[tuple[Callable[[RunFolder], None], str]] = [
     (break_spec, "cannot be read as JSON"),
     (unfail, "failures.jsonl: has 0 lines; DONE counts 1"),
     (garble_metrics, "metrics.jsonl:1: not a JSON object"),
+    (count_more, "DONE: its contents have the SHA-256"),
+    (count_more, "items.jsonl: has records of 4 items; DONE counts 999, of which 0 failed"),
+    (count_more_and_seal, "items.jsonl: has records of 4 items; DONE counts 999, of which 0 failed"),
+    (count_fewer_and_seal, "items.jsonl: has records of 4 items; DONE counts 3, of which 0 failed"),
+    (tell_another_loss, "it was edited"),
+    (untell, "items.jsonl: was not there when the step was done"),
+    (untell_all, "model/model.safetensors: was not there when the step was done"),
+    (tell_nonsense, "DONE: 'files' is not what cai writes"),
+    (add, "model/evil.safetensors: was not there when the step was done"),
+    (add_beside, "more.jsonl: was not there when the step was done"),
+    (remove_leaf, "is missing; run.json says that it was done"),
+    (remove_parent_unsaid, ": is missing; score_rounds-"),
+    (unfinish_leaf, "DONE: is missing; run.json says that the stage was done"),
 ]
 
 
@@ -186,13 +261,35 @@ def test_what_a_resume_mends_is_no_damage(run: RunFolder) -> None:
 
 
 def test_a_step_without_checksums_is_told_and_is_sound(run: RunFolder) -> None:
-    for one in run.steps.values():
-        done = json.loads((one.path / "DONE").read_text())
-        del done["files"]
-        (one.path / "DONE").write_text(json.dumps(done))
+    """As versions of cai before checksums left it, in DONE and in run.json."""
+    for stage in run.steps:
+        redone(run, stage, lambda done: (done.pop("files"), done.pop("checksum")))
+    told = json.loads((run.path / "run.json").read_text())
+    del told["done"]
+    (run.path / "run.json").write_text(json.dumps(told))
     flip(run)
     assert verify(run.root, run.name).sound
     assert sum("no checksums" in note for note in notes(run)) == 3
+
+
+def test_a_done_that_tells_files_and_has_no_checksum_of_its_own_is_sound(run: RunFolder) -> None:
+    for stage in run.steps:
+        redone(run, stage, lambda done: done.pop("checksum"))
+    assert damages(run) == [] and notes(run) == [f"{run.steps['revise'].path.name}/failures.jsonl: 1 items failed"]
+
+
+def test_what_is_removed_after_done_is_no_new_file(run: RunFolder) -> None:
+    """A process that was killed between the two leaves it for the next one to remove."""
+    for part in ("checkpoints", "rounds/1/model"):
+        (run.steps["preference_model"].path / part).mkdir(parents=True)
+        (run.steps["preference_model"].path / part / "model.safetensors").write_bytes(b"x")
+    assert damages(run) == []
+
+
+def test_a_model_of_a_step_whose_files_are_untold_is_not_loaded(run: RunFolder) -> None:
+    untell_all(run)
+    with pytest.raises(StoreError, match=r"model\.safetensors: was not there when the step was done"):
+        run.steps["preference_model"].check("model")
 
 
 def test_the_command_prints_each_finding_and_ends_with_the_exit_code_of_a_damaged_run(run: RunFolder) -> None:

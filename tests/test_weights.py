@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -137,15 +138,128 @@ def test_a_model_of_a_run_without_checksums_is_opened_as_before(tmp_path: Path) 
     assert resolve(str(folder)) == str(folder)
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "adapter_model.bin", "weights.pt", "model.ckpt"])
-def test_weights_that_are_a_pickle_are_refused_unread(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("pytorch_model.bin", "model.safetensors"),
+        ("pytorch_model-00001-of-00002.bin", "model-00001-of-00001.safetensors"),
+        ("adapter_model.bin", "adapter_model.safetensors"),
+        ("adapter_model.pt", "adapter_model.safetensors"),
+        ("weights.pt", "model.safetensors"),
+        ("model.ckpt", "model.safetensors"),
+    ],
+)
+def test_weights_that_are_a_pickle_are_refused_unread(tmp_path: Path, name: str, instead: str) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / name).write_bytes(b"\x80\x04not even a pickle")
     for found in (resolve, resolve_adapter):
         with pytest.raises(EngineError, match=rf"pickle \({name}\), which can run code when it is read; expected safe"):
             found(str(tmp_path))
-    safetensors(tmp_path / "model.safetensors", (2,))
+    safetensors(tmp_path / instead, (2,))
     assert resolve(str(tmp_path)) == str(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "adapter_model.bin", "adapter_model.pt"])
+def test_another_safetensors_file_beside_a_pickle_changes_nothing(tmp_path: Path, name: str) -> None:
+    """Libraries choose by name: they would read the pickle."""
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / name).write_bytes(b"\x80\x04not even a pickle")
+    safetensors(tmp_path / "decoy.safetensors", (2,))
+    for found in (resolve, resolve_adapter):
+        with pytest.raises(EngineError, match=rf"pickle \({name}\), which can run code"):
+            found(str(tmp_path))
+
+
+def test_an_adapter_without_weights_is_not_looked_for_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub may have one that is called as the folder is, and peft would take a pickle from there."""
+    folder = tmp_path / "owner" / "name"
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        EngineError, match=r"owner/name holds no adapter_model\.safetensors; expected a folder that peft"
+    ):
+        resolve_adapter("owner/name")
+    safetensors(folder / "adapter_model.safetensors", (2,))
+    assert resolve_adapter("owner/name") == "owner/name"
+
+
+# Folders that are damaged.
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def within_its_header(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:40])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def garbage(file: Path) -> None:
+    file.write_bytes(b"garbage" * 9)
+
+
+def odd(header: object) -> Callable[[Path], None]:
+    def write(file: Path) -> None:
+        head = json.dumps(header).encode()
+        file.write_bytes(len(head).to_bytes(8, "little") + head)
+
+    return write
+
+
+ODD = [[], {"t": 1}, {"t": {}}, {"t": {"shape": [1], "data_offsets": ["x", "y"]}}]
+ODD += [{"t": {"shape": side, "data_offsets": [0, 0]}} for side in (3, ["x"], [-1], [1e400])]
+
+
+@pytest.mark.parametrize("damage", [cut, within_its_header, empty, garbage, *map(odd, ODD)])
+def test_weights_that_are_damaged_are_named(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    folder = model(tmp_path / "model", (2, 3))
+    damage(folder / "model.safetensors")
+    for found in (resolve, parameters):
+        with pytest.raises(
+            EngineError, match=r"/model/model\.safetensors is not a whole safetensors file \(.+\); fetch"
+        ):
+            found(str(folder))
+    safetensors(folder / "adapter_model.safetensors", (2,))
+    damage(folder / "adapter_model.safetensors")
+    with pytest.raises(EngineError, match=r"adapter_model\.safetensors is not a whole safetensors file"):
+        resolve_adapter(str(folder))
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert f"{tmp_path} holds no weights; expected model.safetensors, or its parts" in complaint(str(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[]", b"[" * 100_000])
+def test_a_config_that_is_damaged_is_named(tmp_path: Path, content: bytes) -> None:
+    folder = model(tmp_path / "model", (2,))
+    (folder / "config.json").write_bytes(content)
+    assert f"{folder}/config.json is not a JSON object (" in complaint(str(folder))
+
+
+@pytest.mark.parametrize("weights", ["[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": 3}}'])
+def test_an_index_that_is_damaged_is_named(tmp_path: Path, weights: str) -> None:
+    folder = model(tmp_path / "model", (2,))
+    (folder / "model.safetensors.index.json").write_text(weights)
+    assert "model.safetensors.index.json is not a" in complaint(str(folder))
+
+
+def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
+    folder = model(tmp_path / "model", (2,))
+    parts = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    (folder / "model.safetensors").rename(folder / parts[0])
+    index = {"weight_map": dict(zip("ab", parts, strict=True))}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert f"{parts[1]} is missing, which model.safetensors.index.json names" in complaint(str(folder))
+    safetensors(folder / parts[1], (2,))
+    assert resolve(str(folder)) == str(folder)
 
 
 def test_every_model_is_loaded_from_safetensors_alone() -> None:
@@ -182,10 +296,36 @@ def test_a_name_that_can_be_no_model_is_refused_without_asking_the_hub(
 # The hub.
 
 
-def test_a_hub_name_is_asked_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_name_is_asked_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: f"/hub/{name}")
-    assert resolve("owner/name") == "/hub/owner/name"
+    model(tmp_path / "owner" / "name", (2,))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(tmp_path / name))
+    assert resolve("owner/name") == str(tmp_path / "owner" / "name")
+
+
+def test_a_model_whose_weights_are_pickles_on_the_hub_is_refused_and_they_are_not_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    remote = model(tmp_path / "remote", (2,))
+    (remote / "model.safetensors").unlink()
+    (remote / "pytorch_model.bin").write_bytes(b"\x80\x04not even a pickle")
+    here = tmp_path / "here"
+    here.mkdir()
+
+    def download(name: str, allow_patterns: list[str], **_: object) -> str:
+        for file in remote.iterdir():
+            if any(file.match(pattern) for pattern in allow_patterns):
+                (here / file.name).write_bytes(file.read_bytes())
+        return str(here)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    for found in (resolve, resolve_adapter):
+        with pytest.raises(
+            EngineError, match=r"'owner/name' has no safetensors on the hub, and only those are fetched"
+        ):
+            found("owner/name")
+    assert [file.name for file in here.iterdir()] == ["config.json"]
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
+from cai import yamlfile
 from cai.errors import InputError
 from cai.yamlfile import YamlFile, parse_yaml, read_yaml
 
@@ -182,6 +183,9 @@ def test_what_yaml_allows_and_we_refuse(text: str, message: str) -> None:
         ("[" * 1000, "f.yaml: nested too deeply"),
         ("&a [*a]", "f.yaml: nested too deeply"),
         ("a: " + "9" * 5000, "f.yaml:1: '999"),
+        ("a: 1\nb: 0x" + "f" * 5000, "f.yaml:2: '0xff"),
+        ("a: 1\nb: " + "1" * 900 + "." + "1" * 900, "f.yaml:2: '111"),
+        ("a: !!int 0x" + "f" * 5000, "f.yaml:1: '0xff"),
     ],
 )
 def test_what_is_not_yaml(text: str, start: str) -> None:
@@ -204,6 +208,35 @@ def test_nested_aliases_do_not_fill_the_memory() -> None:
         parse_yaml(nested(9, "{at}: &{at} [{below}]\n"), "f.yaml")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a {long}\nb: [{aliases}]\n",
+        "a: &a {{k: {long}}}\nb: [{aliases}]\n",
+        "a: &a {{{long}: 1}}\nb: [{aliases}]\n",
+        "a: &a {{{long}: 1}}\nb: [{merges}]\n",
+    ],
+    ids=["a text", "a value", "a key", "a merged key"],
+)
+def test_what_aliases_repeat_is_counted(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yamlfile, "MAX_CHARACTERS", 100_000)
+    shown = {"long": "z" * 1000, "aliases": ", ".join(["*a"] * 200), "merges": ", ".join(["{<<: *a}"] * 200)}
+    with pytest.raises(InputError, match=r"f\.yaml:\d+: holds more than 100000 characters with its aliases unfolded"):
+        parse_yaml(text.format(**shown), "f.yaml")
+
+
+def test_a_long_text_that_is_repeated_by_aliases_does_not_fill_the_memory() -> None:
+    """20 kB, 4,000 times."""
+    text = f"a: &a {'z' * 20_000}\nb: [{', '.join(['*a'] * 4000)}]\n"
+    with pytest.raises(InputError, match=r"f\.yaml:\d+: holds more than 67108864 characters"):
+        parse_yaml(text, "f.yaml")
+
+
+def test_numbers_are_as_long_as_anyone_needs_them() -> None:
+    assert data("a: 0x" + "f" * 998)["a"] == 16**998 - 1
+    assert str(data("a: " + "9" * 1000)["a"]) == "9" * 1000
+
+
 def test_nested_merges_cost_no_more_than_their_text() -> None:
     assert data(nested(40, "{at}: &{at} {{<<: [{below}]}}\n"))["l39"] == {"k": 1}
 
@@ -221,7 +254,7 @@ def test_nested_merges_cost_no_more_than_their_text() -> None:
             "f.yaml:3: group.steps: input should be greater than or equal to 1 (found 0)",
         ),
         ("name: x\npaint: {redness: 2}", "f.yaml:2: paint: the key 'type' is required here and missing"),
-        ("name: x\ngroup: 3", "f.yaml:2: group: input should be a valid dictionary or instance of Group (found 3)"),
+        ("name: x\ngroup: 3", "f.yaml:2: group: expected a mapping of settings (found 3)"),
         ("- name", "f.yaml:1: expected a mapping of settings, found a list"),
         ("", "f.yaml:1: expected a mapping of settings, found nothing"),
     ],
@@ -242,6 +275,12 @@ def test_all_mistakes_are_told_at_once() -> None:
         "f.yaml:3: group.rate: input should be a valid number, unable to parse string as a number (found 'fast')",
         "f.yaml:2: group.stps: unknown key; did you mean 'steps'?",
     ]
+
+
+def test_of_very_many_mistakes_the_first_are_told() -> None:
+    told = complaint(f"name: x\ngroups: [{', '.join(['1'] * 20_000)}]").splitlines()
+    assert len(told) == 201 and "groups.199" in told[-2]
+    assert told[-1] == "f.yaml:1: and 19800 mistakes more; mend these first"
 
 
 def test_a_grafted_value_is_blamed_on_where_it_came_from() -> None:

@@ -11,10 +11,14 @@ from rich.console import Console
 from cai.config import stored_recipe
 from cai.errors import InputError
 from cai.material import Material
-from cai.records import Classified, Comparison, Conduct, Harm, Match, OverRefusal, Reading
+from cai.records import Classified, Comparison, Conduct, Harm, Match, OverRefusal, Reading, Verdict
 from cai.shown import STAGES, Question, questions, same
 from cai.store import RunFolder, StepFolder
 from cai.terminal import printable, say
+from cai.trials.choosing import Choice
+
+KINDS = {**STAGES, "hhh": Choice}
+"""The stages whose items can be listed, and what those are."""
 
 _CHANGED = (
     "note: the constitution, templates or worked examples have changed since; the prompts above are rendered from what "
@@ -29,16 +33,21 @@ def show_item(console: Console, name: str, stage: str, item: str | None, runs: P
     InputError.
     """
     folder = RunFolder(runs, name)
-    if stage not in STAGES:
-        raise InputError(f"no audit of stage {stage!r}; only {', '.join(f'`{one}`' for one in STAGES)} ask a judge")
+    if stage not in KINDS:
+        raise InputError(f"no audit of stage {stage!r}; only {', '.join(f'`{one}`' for one in KINDS)} ask a judge")
     step = folder.steps.get(stage)
     if step is None:
         raise InputError(f"run {name!r} has no stage {stage!r} yet; run it first")
     if item is None:
-        for one in step.records(STAGES[stage]):
+        for one in step.records(KINDS[stage]):
             say(console, printable(_line(one)))
         return
     found = _named(step, stage, item)
+    if stage not in STAGES:
+        for record in found:
+            for line in _chosen(record):
+                say(console, printable(line))
+        return
     material = Material(stored_recipe(folder.recipe, name), runs=runs)
     for record in found:
         for line in _told(record, questions(material, stage, record)):
@@ -49,26 +58,58 @@ def show_item(console: Console, name: str, stage: str, item: str | None, runs: P
 
 def _named(step: StepFolder, stage: str, item: str) -> list[Any]:
     """The records of one prompt, or the one of that id."""
-    kind: Any = STAGES[stage]
-    found = [one for one in step.records(kind) if one.id.startswith(item) or one.prompt.id.startswith(item)]
+    kind: Any = KINDS[stage]
+    found = [one for one in step.records(kind) if any(name.startswith(item) for name in _names(one))]
     what = "comparison" if stage == "compare" else "item"
     if not found:
         some = next((one.id for one in step.records(kind)), None)
         hint = f"; one of its ids is {some}" if some else ""
         raise InputError(f"no {what} {item!r} in {step.path}{hint}")
-    if len({one.prompt.id for one in found}) > 1:
+    if len({_names(one)[-1] for one in found}) > 1:
         raise InputError(f"{len(found)} {what}s begin with {item!r}; give more of the id")
     return found
 
 
+def _names(one: Any) -> tuple[str, ...]:
+    """By what a record can be asked for; last, what it shares with all of its prompt or pair."""
+    return (one.id, one.pair.prompt.id, one.pair.id) if isinstance(one, Choice) else (one.id, one.prompt.id)
+
+
 def _line(one: Any) -> str:
+    if isinstance(one, Choice):
+        return f"{one.id}  {_read_as(one.verdict)}  {_right(one)}"
     if isinstance(one, Comparison):
-        verdict = one.verdict
-        told = verdict.state if verdict.p_a is None else f"P(a is better) {verdict.p_a:.3f}"
-        return f"{one.id}  {told}  {', '.join(one.principles)}"
+        return f"{one.id}  {_read_as(one.verdict)}  {', '.join(one.principles)}"
     if isinstance(one, Harm):
         return f"{one.id}  {_harm(one)}"
     return f"{one.id}  {one.conduct.does or 'unread'}"
+
+
+def _read_as(verdict: Verdict) -> str:
+    return verdict.state if verdict.p_a is None else f"P(a is better) {verdict.p_a:.3f}"
+
+
+def _right(one: Choice) -> str:
+    p = one.judged.p_a
+    return f"people preferred {one.pair.better}" + ("" if p is None else f", {_HITS[one.judged.right(p)]}")
+
+
+_HITS = {1.0: "right", 0.5: "undecided", 0.0: "wrong"}
+
+
+def _chosen(one: Choice) -> Iterator[str]:
+    """One model's choice. Each model is asked in its own templates, so the prompt is shown as people saw it."""
+    yield f"choice {one.id}: of {one.model}{f', {one.pair.category}' if one.pair.category else ''}"
+    for message in one.pair.prompt.messages:
+        yield f"{message.role}: {message.content}"
+    yield f"answer a: {one.pair.a}"
+    yield f"answer b: {one.pair.b}"
+    for reading in one.verdict.readings:
+        yield ""
+        seated = f", answer {reading.first} shown as (A)" if reading.first else ""
+        yield from _question(Question(f"under {reading.principle}{seated}", (), reading.logprobs, reading))
+    yield ""
+    yield f"{_read_as(one.verdict)}; {_right(one)}"
 
 
 def _told(one: Any, asked: tuple[Question, ...]) -> Iterator[str]:

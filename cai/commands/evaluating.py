@@ -1,30 +1,29 @@
-"""The command on evaluations: their figures, further models and suites, another run beside, lm-eval."""
+"""The command on evaluations: their figures, another run beside, lm-eval."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from shlex import join
+from shlex import join as command_line
 from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
 
-from cai.against import allowances, falls
+from cai.against import Fall, allowances, falls
 from cai.commands.evaluation_tables import print_evaluation
-from cai.config import Recipe, stored_recipe
-from cai.contestants import TRAINED, in_order
+from cai.commands.joining import join, joined
+from cai.config import stored_recipe
+from cai.contestants import MODELS, TRAINED, in_order
+from cai.differences import differences
 from cai.errors import InputError
 from cai.evaluated import SUITES, evaluation_of
 from cai.evaluation import Evaluation
 from cai.lm_eval import command
 from cai.lm_eval import run as run_harness
-from cai.material import Material
 from cai.models import ModelConfig
-from cai.plan import plan
 from cai.store import RunFolder
-from cai.suite_inputs import SUITES as ADDED
 from cai.terminal import say
 from cai.weights import resolve
 
@@ -32,45 +31,84 @@ FELL = 6
 """The exit code where a figure fell by more than is allowed."""
 
 
-def evaluate(
-    console: Console,
-    run: str,
-    runs: Path,
-    models: Sequence[str],
-    suites: Sequence[str],
-    pairs: str | None,
-    against: str | None,
-    drops: Sequence[str],
-    as_json: bool,
-) -> int:
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of an evaluation."""
+
+    models: Sequence[str] = ()
+    suites: Sequence[str] = ()
+    pairs: str | None = None
+    against: str | None = None
+    drops: Sequence[str] = ()
+    lm_eval: str | None = None
+    dry: bool = False
+    as_json: bool = False
+
+    def check(self) -> None:
+        """Raises InputError for an option that would do nothing."""
+        beside = {
+            "--suite": self.suites,
+            "--pairs": self.pairs,
+            "--against": self.against,
+            "--max-drop": self.drops,
+            "--json": self.as_json,
+        }
+        if self.lm_eval and (unused := [name for name, given in beside.items() if given]):
+            raise InputError(f"--lm-eval: runs tasks on a checkpoint and nothing else; leave out {', '.join(unused)}")
+        if self.lm_eval and len(self.models) > 1:
+            raise InputError(f"--lm-eval: takes one --model, found {len(self.models)}")
+        if self.dry and not self.lm_eval:
+            raise InputError("--dry: goes with --lm-eval, whose command line it prints")
+        if self.pairs and "hhh" not in self.suites:
+            raise InputError("--pairs: goes with --suite hhh, which asks about them")
+        if self.drops and not self.against:
+            raise InputError(
+                "--max-drop: says how far a figure may fall below that of another run; give it --against RUN"
+            )
+
+
+def evaluate(console: Console, run: str, runs: Path, asked: Asked) -> int:
     """Prints the figures of a run, once the models and suites that are asked for have joined. Returns the exit code.
 
-    Raises InputError, EngineError.
+    Raises InputError, also where a figure can't be held against its allowance, and EngineError.
     """
-    allowed = allowances(drops)
-    if allowed and not against:
-        raise InputError("--max-drop: says how far a figure may fall below that of another run; give it --against RUN")
-    aside = Console(stderr=True) if as_json else console
-    if models or suites:
-        _join(aside, RunFolder(runs, run), _joined(RunFolder(runs, run), models, suites, pairs))
+    asked.check()
+    allowed = allowances(asked.drops)
+    if asked.lm_eval:
+        _lm_eval(console, run, runs, asked.lm_eval, asked.models[0] if asked.models else None, asked.dry)
+        return 0
+    aside = Console(stderr=True) if asked.as_json else console
+    if asked.models or asked.suites:
+        folder = RunFolder(runs, run)
+        join(aside, folder, joined(folder, asked.models, asked.suites, asked.pairs))
     found = _read(runs, run)
-    compared = _compared(runs, found, against, allowed) if against else []
-    if as_json:
+    compared = _compared(runs, run, found, asked.against, allowed) if asked.against else []
+    _print(console, found, compared, asked)
+    if any(one.too_far for one in compared):
+        return FELL
+    if unmade := [one for one in compared if one.unmade]:
+        raise InputError(*(f"--max-drop {one.metric}: can't be checked: {one.model}: {one.unmade}" for one in unmade))
+    return 0
+
+
+def _print(console: Console, found: Evaluation, compared: Sequence[Fall], asked: Asked) -> None:
+    if asked.as_json:
         told = [{"metric": one.metric, "model": one.model, "said": one.sentence, **_values(one)} for one in compared]
-        console.print_json(json.dumps({**found.as_json(), **({"against": told} if against else {})}))
-    else:
-        print_evaluation(console, found)
-        for one in compared:
-            say(console, one.sentence)
-    return FELL if any(one.too_far for one in compared) else 0
+        between = [one.as_json() for suite in SUITES for one in differences(found, suite)]
+        shown = {**found.as_json(), "differences": between, **({"against": told} if asked.against else {})}
+        console.print_json(json.dumps(shown))
+        return
+    print_evaluation(console, found)
+    for one in compared:
+        say(console, one.sentence)
 
 
-def lm_eval(console: Console, run: str, runs: Path, tasks: str, model: str | None, dry: bool) -> None:
+def _lm_eval(console: Console, run: str, runs: Path, tasks: str, model: str | None, dry: bool) -> None:
     """Prints the command line that runs tasks on a model of the run, and runs it. Raises InputError, EngineError."""
     folder = RunFolder(runs, run)
     name, config = _checkpoint(folder, model)
     line = command(config, tasks, folder.path / "lm_eval" / name)
-    say(console, join(line))
+    say(console, command_line(line))
     if not dry:
         resolve(config.model)
         run_harness(line)
@@ -90,7 +128,7 @@ def _checkpoint(folder: RunFolder, asked: str | None) -> tuple[str, ModelConfig]
     return name, found[name]
 
 
-def _values(one: Any) -> dict[str, Any]:
+def _values(one: Fall) -> dict[str, Any]:
     estimate = one.change.estimate
     return {
         "change": estimate.value,
@@ -98,6 +136,7 @@ def _values(one: Any) -> dict[str, Any]:
         "n": estimate.n,
         "allowed": one.allowed,
         "fell_too_far": one.too_far,
+        "unchecked": one.unmade or None,
     }
 
 
@@ -109,58 +148,17 @@ def _read(runs: Path, run: str) -> Evaluation:
     return evaluation_of(steps, recipe.evaluate.bootstrap)
 
 
-def _compared(runs: Path, ours: Evaluation, other: str, allowed: dict[str, float]) -> list[Any]:
+def _compared(runs: Path, run: str, ours: Evaluation, other: str, allowed: Mapping[str, float]) -> list[Fall]:
+    """On the models that both have. Raises InputError where one of the other's own is to be checked and gone here."""
     theirs = _read(runs, other)
-    both = _models(ours) & _models(theirs)
-    return falls(ours, theirs, in_order(both), allowed, ours.resamples)
+    lost = [name for name in in_order(_models(theirs) - _models(ours)) if name in MODELS]
+    if allowed and lost:
+        raise InputError(
+            f"--max-drop: run {other!r} has {', '.join(lost)} and run {run!r} has not, so their figures can't be "
+            "checked; compare with a run that trained the same models"
+        )
+    return falls(ours, theirs, in_order(_models(ours) & _models(theirs)), allowed, ours.resamples)
 
 
 def _models(found: Evaluation) -> set[str]:
     return {one.model for one in found.measurements}
-
-
-def _joined(folder: RunFolder, models: Sequence[str], suites: Sequence[str], pairs: str | None) -> Recipe:
-    """The recipe of the run with what is asked for. Raises InputError."""
-    settings = dict(stored_recipe(folder.recipe, folder.name).model_dump())
-    if models:
-        settings["guests"] = {**(settings["guests"] or {}), **dict(map(_named, models))}
-    for suite in suites:
-        if suite not in SUITES:
-            raise InputError(f"--suite {suite}: expected one of {', '.join(SUITES)}")
-        settings[suite] = settings[suite] or _default(suite, pairs)
-    try:
-        return Recipe.model_validate(settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-
-
-def _named(given: str) -> tuple[str, str]:
-    name, _, model = given.partition("=")
-    if not name or not model:
-        raise InputError(f"--model {given}: expected NAME=MODEL, such as mistral=mistralai/Mistral-7B-Instruct-v0.3")
-    return name, model
-
-
-def _default(suite: str, pairs: str | None) -> dict[str, Any]:
-    if suite != "hhh":
-        return {}
-    if pairs is None:
-        raise InputError("--suite hhh: needs comparisons that people made; give it --pairs FILE")
-    return {"pairs": pairs}
-
-
-def _join(console: Console, folder: RunFolder, recipe: Recipe) -> None:
-    """Runs what is new of the evaluation, and the report. Raises InputError where the run itself is not done."""
-    from cai.pipeline import run
-    from cai.progress import Reporter
-
-    material = Material(recipe, None, folder.root)
-    steps = plan(material, folder)
-    lacking = [stage for stage, step in steps.items() if stage not in (*ADDED, "report") and not step.folder.done]
-    if lacking:
-        raise InputError(
-            f"run {folder.name!r} has not done {', '.join(lacking)} as its recipe now stands (another version of cai, "
-            "or files that changed?); run its recipe first: cai run RECIPE"
-        )
-    run(material, folder, Reporter(console))

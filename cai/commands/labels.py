@@ -101,8 +101,10 @@ def sample(step: StepFolder, count: int) -> list[Comparison]:
 def _import(console: Console, folder: RunFolder, step: StepFolder, file: Path) -> None:
     try:
         text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot be read ({error})") from None
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
     labels = read_labels(text, str(file))
     about = {one.comparison for one in labels}
     known = {one.id for one in step.records(Comparison) if one.id in about}

@@ -48,7 +48,6 @@ def run_recipe(console: Console, name: str, overrides: list[str], runs: Path, un
 def show_plan(console: Console, name: str, overrides: list[str], runs: Path) -> None:
     """Prints the stages of a recipe with what is left to do."""
     from cai.estimate import checkpoints_needed, estimate
-    from cai.memory_plan import memory_needed
 
     recipe = load_recipe(name, overrides)
     material = Material(recipe, recipe_file(name).parent, runs)
@@ -65,13 +64,29 @@ def show_plan(console: Console, name: str, overrides: list[str], runs: Path) -> 
         table.add_row(stage, _state(step.folder), *counts, _duration(work.seconds), _size(work.disk))
     console.print(table)
     console.print(f"time left: {_duration(total_seconds)} (from this machine's earlier runs where there are any)")
-    console.print(f"memory: {_size(memory_needed(material))}")
+    for line in _memory(material):
+        say(console, line)
     beside = _size(checkpoints_needed(material))
     console.print(f"disk: {_size(total_disk)} more, and {beside} while training; {_size(free_bytes(runs))} free")
     if isinstance(recipe.executor, RayExecutor):
         say(console, f"data stages: {recipe.executor.said()}")
     for line in _parts(recipe):
         say(console, line)
+
+
+def _memory(material: Material) -> list[str]:
+    """The peak, that of each stage, and a warning for each that the GPU of the recipe can't hold."""
+    from cai.memory_plan import memory_by_stage, memory_needed, too_large
+
+    said = [f"memory: {_size(memory_needed(material))}"]
+    if stages := memory_by_stage(material):
+        said.append(f"memory by stage: {', '.join(f'{stage} {_size(count)}' for stage, count in stages.items())}")
+    ways = {"rl": "an `adapter`, `critic: head` with PPO, ", "evaluate": "", "rejection_sampling": ""}
+    return said + [
+        f"warning: {stage} takes {_size(count)}, and train.gpu_gb is {material.recipe.train.gpu_gb:g}; take "
+        f"{ways.get(stage, 'an `adapter`, ')}a smaller model or a larger GPU"
+        for stage, count in too_large(material).items()
+    ]
 
 
 def _parts(recipe: Recipe) -> list[str]:

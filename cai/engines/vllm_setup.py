@@ -19,7 +19,7 @@ import psutil
 from cai.engine_config import VllmEngine
 from cai.engines.memory import free_memory
 from cai.errors import InputError
-from cai.weights import intact, without_pickles
+from cai.weights import resolve_adapter
 
 _LONGEST_ON_CPU = 8192
 """Tokens. On a CPU a prompt is read in one step, which must end before the engine's own time-out of 300 s."""
@@ -87,7 +87,7 @@ def _rank(adapter: str) -> int:
     file = Path(adapter) / "adapter_config.json"
     if not file.is_file():
         raise InputError(f"adapter {adapter}: holds no adapter_config.json; expected a folder that peft wrote")
-    without_pickles(intact(Path(adapter)))
+    resolve_adapter(adapter)
     rank = json.loads(file.read_text("utf-8"))["r"]
     return next((size for size in (8, 16, 32, 64, 128, 256, 320, 512) if size >= rank), rank)
 

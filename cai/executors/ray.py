@@ -62,7 +62,7 @@ def run_on_ray(
     _connect(config)
     listed = (_lines([item, *stored.get(item.id, ())]) for item in items)
     chunks = task.shards.lay_out(listed, _size(len(items), task.in_flight, config))
-    outcomes, whole = _outcomes(chunks, task, config, engines), False
+    outcomes, whole, ended = _outcomes(chunks, task, config, engines), False, 0
     try:
         for chunk, outcome in outcomes:
             _gather(items, chunk, outcome, task, stored, store)
@@ -71,6 +71,9 @@ def run_on_ray(
             for place, reason in outcome.failed:
                 failed(items[chunk.first + place], ItemFailed(reason))
             task.shards.drop(outcome.shards)
+            ended += len(outcome.finished) + len(outcome.failed)
+        if ended != len(items):
+            raise EngineError(f"Ray gave back {ended} of {len(items)} items; run the same command again to go on")
         whole = True
     finally:
         outcomes.close()
@@ -98,7 +101,7 @@ def gather_left(shards: Shards, kind: type[Any], owner: Owner, stored: Stored, s
     names = shards.left()
     seen: set[str] = set()
     for name in names:
-        for record in map(kind.model_validate_json, shards.lines(name)):
+        for record in shards.records(name, kind):
             if record.id not in seen and all(record.id != one.id for one in stored.get(owner(record), ())):
                 seen.add(record.id)
                 store(record)
@@ -109,13 +112,16 @@ def gather_left(shards: Shards, kind: type[Any], owner: Owner, stored: Stored, s
 def _gather(
     items: Sequence[Any], chunk: Chunk, outcome: Outcome, task: Task, stored: Stored, store: Callable[[Record], None]
 ) -> None:
-    """Stores the records of a chunk; two tries at it may both have made one, where a lost replica lived on."""
+    """Stores the records of a chunk; two tries at it may both have made one, where a lost replica lived on.
+
+    Raises StoreError where one is missing: as many must be there as the replica wrote.
+    """
     places = range(chunk.first, chunk.first + chunk.size)
     known = {one.id for place in places for one in stored.get(items[place].id, ())} if outcome.shards else set()
-    for name in outcome.shards:
-        for record in map(task.kind.model_validate_json, task.shards.lines(name)):
-            if record.id not in known:  # pyright: ignore[reportAttributeAccessIssue]
-                known.add(record.id)  # pyright: ignore[reportAttributeAccessIssue]
+    for name, held in outcome.shards.items():
+        for record in task.shards.records(name, task.kind, held):
+            if record.id not in known:
+                known.add(record.id)
                 store(record)
 
 

@@ -13,7 +13,7 @@ import queue
 import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any
 
@@ -49,12 +49,13 @@ class Task:
 class Outcome:
     """What came of a chunk. `finished`: new records of each complete item. `failed`: place in the chunk, and why.
 
-    `shards`: where its records are. `stop`: the class and words of an error that ends the stage.
+    `shards`: where its records are, and how many its replica knows to be there. `stop`: the class and words of an error
+    that ends the stage.
     """
 
     finished: Sequence[int] = ()
     failed: Sequence[tuple[int, str]] = ()
-    shards: Sequence[str] = ()
+    shards: Mapping[str, int] = field(default_factory=dict)
     stop: tuple[str, str] | None = None
 
     def to_json(self) -> str:
@@ -116,7 +117,7 @@ class Replica:
             )
         finally:
             shard.close()
-        return Outcome(finished, failed, [*before, *shard.names])
+        return Outcome(finished, failed, {**before, **shard.held})
 
 
 def _gated(stage: AnyStage, slots: asyncio.Semaphore, shard: Shard) -> AnyStage:
@@ -133,15 +134,17 @@ def _gated(stage: AnyStage, slots: asyncio.Semaphore, shard: Shard) -> AnyStage:
     return walked
 
 
-def _read(task: Task, chunk: Chunk) -> tuple[list[Any], Mapping[str, Sequence[Record]], list[str]]:
-    """The items of a chunk, what there is of each by its id, and the shards that this was partly read from."""
+def _read(task: Task, chunk: Chunk) -> tuple[list[Any], Mapping[str, Sequence[Record]], dict[str, int]]:
+    """The items of a chunk, what there is of each by its id, and how much of that was read from which shards."""
     items, stored = [], defaultdict(list)
     for own, *records in task.shards.items(chunk):
         items.append(task.item.model_validate_json(own))
         stored[_id(items[-1])] += map(task.kind.model_validate_json, records)
-    before = task.shards.of_chunk(chunk)
-    for name in before:
-        for record in map(task.kind.model_validate_json, task.shards.lines(name)):
+    before: dict[str, int] = {}
+    for name in task.shards.of_chunk(chunk):
+        records = task.shards.records(name, task.kind)
+        before[name] = len(records)
+        for record in records:
             if all(_id(record) != _id(one) for one in stored[task.owner(record)]):
                 stored[task.owner(record)].append(record)
     return items, stored, before

@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from cai.disk import explained, write_all
 from cai.errors import InputError, StoreError
 from cai.generation.checks import Reason
 from cai.records import Completion, Kind, Record
@@ -128,7 +129,7 @@ def opened(path: Path, settings: Settings) -> Iterator[PromptFiles]:
     """
     if path.suffix != ".jsonl":
         raise InputError(f"{path}: expected a name that ends in .jsonl")
-    with _explained(path):
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
         try:
@@ -137,7 +138,7 @@ def opened(path: Path, settings: Settings) -> Iterator[PromptFiles]:
             raise StoreError(f"{path} is in use by another process; wait for it, or stop it") from None
     try:
         _claim(path, settings)
-        with _explained(path):
+        with explained(path):
             files = PromptFiles(path, settings)
         try:
             yield files
@@ -218,20 +219,5 @@ def _is_json(line: bytes) -> bool:
 
 def _write(descriptor: int, path: Path, rows: list[Any]) -> None:
     """All rows in one go, so that a kill tears at most the last."""
-    left = memoryview("".join(f"{row.model_dump_json()}\n" for row in rows).encode("utf-8", "surrogatepass"))
-    with _explained(path):
-        while left:
-            left = left[os.write(descriptor, left) :]
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """An error of the disk as one that says what to do."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror}); mend that and run the same command again"
-        ) from error
+    with explained(path):
+        write_all(descriptor, "".join(f"{row.model_dump_json()}\n" for row in rows).encode("utf-8", "surrogatepass"))

@@ -46,6 +46,11 @@ def test_json_has_what_scripts_need(pairs: str) -> None:
     assert {"position_bias", "calibration_error", "unparsed", "by_category", "temperature"} <= told.keys()
 
 
+def test_of_a_file_that_is_not_there_the_shipped_pairs_are_named() -> None:
+    with pytest.raises(InputError, match=r"nothing of that name ships in prompts/.*shipped: .*pairs/rated\.jsonl"):
+        cai("judge", "none.jsonl", *SCRIPTED)
+
+
 def test_two_modes_are_measured_on_the_same_pairs_with_their_agreement(pairs: str) -> None:
     told = judged(pairs, "--mode", "logprob", "--mode", "verdict", "--limit", "4")
     assert [one["settings"]["mode"] for one in told["judges"]] == ["logprob", "verdict"]

@@ -48,6 +48,14 @@ def called(run: RunFolder, *words: str) -> str:
     return " ".join(result.output.split())
 
 
+def test_a_file_that_is_not_there_or_no_text_is_told_without_codes(run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.json: cannot be read \(No such file or directory\)$"):
+        called(run, "import", "made", str(tmp_path / "none.json"))
+    (tmp_path / "binary.json").write_bytes(b"ab\xff")
+    with pytest.raises(InputError, match="byte 2 is not UTF-8; save the file as UTF-8"):
+        called(run, "import", "made", str(tmp_path / "binary.json"))
+
+
 @pytest.mark.parametrize("form", ["argilla", "label-studio"])
 def test_pairs_go_out_and_labels_come_back(run: RunFolder, tmp_path: Path, form: str) -> None:
     file = tmp_path / "pairs.json"

@@ -68,6 +68,18 @@ def test_a_principle_that_is_gone_is_named(runs: Path) -> None:
         show(runs, "win_rates", one.id)  # type: ignore[attr-defined]
 
 
+def test_choices_are_listed_and_shown(runs: Path) -> None:
+    (one,) = suites()["hhh"]
+    record: Any = one
+    listed = show(runs, "hhh")
+    assert record.id in listed and f"people preferred {record.pair.better}, " in listed
+    shown = show(runs, "hhh", record.id)
+    assert f"answer a: {printable(record.pair.a)}" in shown and "\x1b" not in shown
+    assert show(runs, "hhh", record.pair.id) == shown
+    with pytest.raises(InputError, match="no item 'nobody'"):
+        show(runs, "hhh", "nobody")
+
+
 def test_a_stage_that_asks_no_judge_is_named(runs: Path) -> None:
     with pytest.raises(InputError, match="no audit of stage 'sft'; only `compare`, `win_rates`"):
         show(runs, "sft", "x")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from cai.engine_config import TransformersEngine
@@ -100,6 +104,74 @@ def test_an_adapter_that_is_not_there_is_named() -> None:
     pytest.importorskip("peft")
     with pytest.raises(EngineError, match=r"the adapter './nowhere' could not be laid on the model .*adapter_config"):
         loaded("./nowhere")
+
+
+def test_an_adapter_that_is_a_pickle_is_refused_whatever_lies_beside_it(adapter: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(adapter, tmp_path / "adapter"))
+    weights = folder / "adapter_model.safetensors"
+    torch.save(load_file(weights), folder / "adapter_model.bin")
+    loaded(str(folder))
+    weights.rename(folder / "decoy.safetensors")
+    with pytest.raises(EngineError, match=r"holds its weights as a pickle \(adapter_model\.bin\)"):
+        loaded(str(folder))
+
+
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_an_adapter_that_is_damaged_is_named(adapter: Path, tmp_path: Path, damage: str) -> None:
+    folder = Path(shutil.copytree(adapter, tmp_path / "adapter"))
+    weights = folder / "adapter_model.safetensors"
+    if damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-9])
+    else:
+        save_file({name: one[:, :1].contiguous() for name, one in load_file(weights).items()}, weights)
+    with pytest.raises(EngineError, match=r"adapter_model\.safetensors is not a whole|could not be laid on the model"):
+        loaded(str(folder))
+
+
+# Folders that are damaged, or strange to transformers.
+
+
+def strange(folder: Path, **settings: Any) -> None:
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, **settings}), "utf-8")
+
+
+DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "holds no weights"),
+    "cut weights": (
+        lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:2000]),
+        "not a whole safetensors file",
+    ),
+    "weights of another model": (
+        lambda folder: save_file({"x": torch.zeros(1)}, folder / "model.safetensors", {"format": "pt"}),
+        r"could not be loaded \(its files hold no .+, nor \d+ more of its tensors\)",
+    ),
+    "some weights are missing": (lambda folder: strange(folder, num_hidden_layers=3), r"hold no model\.layers\.2\."),
+    "other sizes": (lambda folder: strange(folder, hidden_size=64), "could not be loaded"),
+    "no such kind": (lambda folder: strange(folder, model_type="nosuch"), r"could not be loaded .*`nosuch`"),
+    "a kind that does not write": (lambda folder: strange(folder, model_type="t5"), "could not be loaded"),
+    "a word for a number": (lambda folder: strange(folder, hidden_size="x"), r"could not be loaded .*'hidden_size'"),
+    "no heads": (lambda folder: strange(folder, num_attention_heads=0), "could not be loaded"),
+    "an unknown function": (lambda folder: strange(folder, hidden_act="nosuch"), r"could not be loaded \('nosuch'\)"),
+    "an empty config": (lambda folder: (folder / "config.json").write_text("{}"), r"could not be loaded .*model_type"),
+    "a cut config": (lambda folder: (folder / "config.json").write_text("{"), r"config\.json is not a JSON object"),
+    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "could not be loaded"),
+    "a cut tokenizer": (lambda folder: (folder / "tokenizer.json").write_text("{"), "could not be loaded"),
+    "an empty tokenizer": (lambda folder: (folder / "tokenizer.json").write_text("{}"), "could not be loaded"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_folder_that_cannot_be_loaded_is_named_with_what_to_do(tmp_path: Path, damage: str) -> None:
+    folder = Path(shutil.copytree(resolve(TINY), tmp_path / "model"))
+    change, told = DAMAGED[damage]
+    change(folder)
+    with pytest.raises(EngineError, match=told) as caught:
+        loaded(model=str(folder))
+    assert str(folder) in str(caught.value)
+    assert "as `save_pretrained` writes them" in str(caught.value) or "fetch or copy the whole folder" in str(
+        caught.value
+    )
 
 
 def test_without_peft_an_adapter_tells_what_to_install(monkeypatch: pytest.MonkeyPatch, adapter: Path) -> None:

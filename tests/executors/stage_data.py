@@ -1,5 +1,8 @@
 """A stage of the paper on scripted replies, as replicas are sent it."""
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cai.config import load_recipe
@@ -66,3 +69,14 @@ def made_here(items: list[Prompt]) -> dict[str, Revision]:
 
 def read(sent: Task, names: list[str]) -> list[Revision]:
     return [Revision.model_validate_json(line) for name in names for line in sent.shards.lines(name)]
+
+
+@contextmanager
+def longest_file(size: int) -> Iterator[None]:
+    """No file of this process can grow beyond so many bytes: a write is cut there, and the next one fails."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))

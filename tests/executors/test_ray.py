@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,15 +86,20 @@ def on_ray(runs: Path, cluster: Cluster, *extra: str) -> "subprocess.Popen[str]"
 
 
 def output_of(process: "subprocess.Popen[str]", code: int = 0) -> str:
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode == code, output
     return output
 
 
-def lines(runs: Path) -> list[str]:
-    """What is stored of stage `revise`."""
-    found = list(runs.glob("smoke/revise-*/items.jsonl"))
+def lines(runs: Path, stage: str = "revise") -> list[str]:
+    """What is stored of a stage."""
+    found = list(runs.glob(f"smoke/{stage}-*/items.jsonl"))
     return found[0].read_text("utf-8").splitlines() if found else []
+
+
+def records(runs: Path, stage: str) -> dict[str, Any]:
+    """What is stored of a stage, by id and in their order: on Ray they come in any."""
+    return {one["id"]: one for one in sorted(map(json.loads, lines(runs, stage)), key=lambda one: one["id"])}
 
 
 def shards(runs: Path) -> list[Path]:
@@ -170,6 +176,26 @@ def test_items_that_fail_are_listed_and_asked_again(cluster: Cluster, tmp_path: 
     (failures,) = tmp_path.glob("smoke/revise-*/failures.jsonl")
     assert 16 <= len(failures.read_text("utf-8").splitlines()) <= 24
     assert not list(tmp_path.glob("smoke/revise-*/DONE"))
+
+
+def test_judging_and_evaluating_give_the_records_of_the_local_executor(cluster: Cluster, tmp_path: Path) -> None:
+    """The same stages at the same addresses, upon the same models: none but these is made anew on Ray."""
+    again, few = ("compare", "evaluate", "win_rates"), ("prompts.limit=8", "without=[rl]", "evaluate.limit=4")
+    here, there = tmp_path / "here", tmp_path / "there"
+    output_of(start(here, *few, "--until", "win_rates"))
+    shutil.copytree(here, there)
+    for stage in again:
+        (folder,) = there.glob(f"smoke/{stage}-*")
+        shutil.rmtree(folder)
+    ray = ("executor.type=ray", "executor.concurrency=2", f"executor.address={cluster.address}")
+    output_of(start(there, *few, *ray, "--until", "win_rates"))
+    assert {path.name for path in (there / "smoke").glob("*-*")} == {path.name for path in (here / "smoke").glob("*-*")}
+    for stage in again:
+        found, expected = records(there, stage), records(here, stage)
+        assert len(found) == len(lines(there, stage)) >= 8
+        scores, others = ([one.pop("reward", 0.0) for one in some.values()] for some in (found, expected))
+        assert found == expected, stage
+        assert scores == pytest.approx(others, abs=1e-5), "the last digits hang on what is scored in one batch"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from cai.errors import InputError, StoreError
 from cai.executors.shards import Chunk, Shards, tries
+from cai.records import Message
+from tests.executors.stage_data import longest_file
 
 pytest.importorskip("fsspec", reason="fsspec comes with the extra `ray`")
 
@@ -100,3 +102,62 @@ def test_a_folder_that_this_machine_does_not_see_is_told(shards: Shards) -> None
 def test_a_path_that_nothing_knows_is_told() -> None:
     with pytest.raises(InputError, match=r"executor\.shards: nonsense://x cannot be used"):
         Shards("nonsense://x").left()
+
+
+# Disks that are full, and what was lost on them.
+
+
+def test_how_much_is_in_each_shard_is_known(shards: Shards) -> None:
+    names = write(shards)
+    shard = shards.writer(CHUNK, 1)
+    shard.add("a", "a0")
+    asyncio.run(shard.end("a"))
+    shard.close()
+    assert [len(shards.lines(name)) for name in shard.names] == list(shard.held.values())
+    assert sum(shard.held.values()) == 1
+    assert len(shards.lines(names[-1], 1)) >= 1
+
+
+def test_a_record_for_which_there_is_no_room_is_told_and_leaves_no_trace(tmp_path: Path) -> None:
+    """The disk takes a part of the second line: without an error the record would be lost."""
+    shards = Shards(str(tmp_path))
+    shard = shards.writer(CHUNK, 0)
+    shard.add("a", "a" * 99)
+    with longest_file(150), pytest.raises(StoreError, match=r"-0000\.jsonl: cannot be written \(File too large\)"):
+        shard.add("b", "b" * 99)
+    assert (tmp_path / shard.names[0]).read_bytes() == b"a" * 99 + b"\n"
+    shard.add("c", "c")
+    shard.close()
+    assert shards.lines(shard.names[0], 2) == [b"a" * 99 + b"\n", b"c\n"]
+    assert shard.held == {shard.names[0]: 2}
+
+
+def test_a_list_of_items_for_which_there_is_no_room_is_told(tmp_path: Path) -> None:
+    with (
+        longest_file(150),
+        pytest.raises(StoreError, match=rf"^{tmp_path}: cannot be written \(File too large\)"),
+    ):
+        Shards(str(tmp_path)).lay_out([["x" * 99]] * 3, 1)
+
+
+def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "shards").write_text("")
+    shards = Shards(str(tmp_path / "shards"))
+    for attempt in (lambda: shards.lay_out([["x"]], 1), lambda: shards.writer(CHUNK, 0), lambda: shards.items(CHUNK)):
+        with pytest.raises(StoreError, match=r"shards: cannot be (written|read) \(.+\); mend that and run the same"):
+            attempt()
+
+
+def test_fewer_records_than_were_written_are_an_error(shards: Shards) -> None:
+    name = write(shards)[-1]
+    there = len(shards.lines(name))
+    assert len(shards.lines(name, there)) == there
+    with pytest.raises(StoreError, match=rf"{name} holds {there} records, and its replica wrote {there + 1}; see that"):
+        shards.lines(name, there + 1)
+
+
+def test_a_line_that_is_no_record_is_named(tmp_path: Path) -> None:
+    good = Message(role="user", content="x").model_dump_json()
+    (tmp_path / "one.jsonl").write_text(f'{good}\n{{"half\n')
+    with pytest.raises(StoreError, match=r"one\.jsonl:2: not a Message record \(.+\); delete that file, and run"):
+        Shards(str(tmp_path)).records("one.jsonl", Message)
