@@ -123,7 +123,7 @@ def test_a_dialect_is_read_once_and_from_the_folder_of_the_recipe(tmp_path: Path
         ("constitution=one-sided.yaml", "constitution 'one-sided': no principle serves revision"),
         ("compare.answers={type: models, models: [assistant, jugde]}", "compare.answers.models: 'jugde' is no part of"),
         ("compare.answers={type: models, models: [sft, gone/rl]}", "'gone/rl' is no part of `models` and no RUN/STAGE"),
-        ("preference_model.human=[{pairs: empty.jsonl}]", "empty.jsonl: holds no pairs"),
+        ("preference_model.human=[{pairs: empty.jsonl}]", "empty.jsonl: is empty; expected"),
     ],
 )
 def test_every_part_is_checked_before_anything_runs(tmp_path: Path, override: str, told: str) -> None:
