@@ -48,7 +48,7 @@ class Rated:
     matches: Mapping[frozenset[str], int]
 
     def estimates(self) -> dict[str, Estimate]:
-        """The rating of each model, with a percentile interval over prompts."""
+        """The rating of each model, with a percentile interval over prompts; `n`: prompts."""
         return {
             name: Estimate(value, *_interval([run[name] for run in self.drawn if name in run]), self.prompts)
             for name, value in self.found.items()
@@ -65,11 +65,6 @@ class Rated:
     def decided(self, model: str, against: str) -> int:
         """How many games between the two were no ties."""
         return self.matches.get(frozenset((model, against)), 0)
-
-
-def elo(games: Sequence[Game], anchor: str, seed: int = 0, resamples: int = 1000) -> dict[str, Estimate]:
-    """The rating of each model against `anchor`, with a percentile interval over prompts; `n`: prompts."""
-    return rated(games, anchor, seed, resamples).estimates()
 
 
 def rated(games: Sequence[Game], anchor: str, seed: int = 0, resamples: int = 1000) -> Rated:

@@ -10,10 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cai.elo import NAT, Game, elo, ratings, solved, wins
+from cai.elo import NAT, Game, rated, ratings, solved, wins
+from cai.stats import Estimate
 from cai.verdicts import logistic
 
 ABC: list[str] = ["a", "b", "c"]
+
+
+def elo(games: list[Game], anchor: str, seed: int = 0, resamples: int = 1000) -> dict[str, Estimate]:
+    return rated(games, anchor, seed, resamples).estimates()
 
 
 def games(counts: dict[tuple[str, str], int]) -> list[Game]:

@@ -6,7 +6,6 @@ import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
@@ -16,14 +15,13 @@ from cai.findings import findings
 from cai.identity import digest
 from cai.material import Material
 from cai.plan import Step
-from cai.stages.report import write_report
+from cai.stages.report import rendered
 from cai.stages.report_beside import Reported, page_of_all, summary_of_all
 from cai.store import RunFolder, write_text
 from cai.terminal import say
 
 _FORMS = {".html": False, ".htm": False, ".md": True}
 """Whether a file of this ending holds Markdown."""
-_BESIDE = " The full report is `report.html`, beside this file."
 
 
 def report(console: Console, names: Sequence[str], runs: Path, to: Path | None, markdown: bool) -> None:
@@ -86,9 +84,7 @@ def _reported(folder: RunFolder) -> Reported:
     waiting = tuple(stage for stage, step in stored.items() if not step.done)
     found = findings(Material(recipe, None, folder.root), steps)
     found = replace(found, date=_date(steps.values()), unfinished=waiting)
-    with TemporaryDirectory() as place:
-        files = write_report(found, Path(place))
-        page, summary = files.html.read_text("utf-8"), files.markdown.read_text("utf-8").replace(_BESIDE, "")
+    page, summary = rendered(found)
     judged = {stage: _asked(steps[stage]) for stage in ("win_rates", "harmfulness") if _done(steps, stage)}
     scorer = steps["preference_model"].digest if _done(steps, "preference_model") else ""
     return Reported(folder.name, found, page, summary, scorer, judged)

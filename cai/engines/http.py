@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -37,6 +38,8 @@ _LARGEST = 32 * 2**20
 """Bytes of a reply. The log-probabilities of a prompt of 100,000 tokens come to half of it."""
 _QUOTED = 300
 """Characters of a server's words that an error repeats."""
+_ESCAPED = re.compile(rb"\\[u/]")
+"""How JSON can spell a printable character otherwise; line breaks, which most replies have, are no part of a key."""
 
 
 class BrokenReply(Exception):
@@ -153,7 +156,7 @@ class Client:
     def _parsed(self, body: bytes) -> Any:
         r"""The JSON of a reply. One that spells the key with escapes, as in `\/` or `\u002f`, holds it only now."""
         value = orjson.loads(body)
-        if self._written and b"\\" in body:
+        if self._written and _ESCAPED.search(body):
             plain = orjson.dumps(value)
             if self._written in plain:
                 return orjson.loads(plain.replace(self._written, b"[key]"))

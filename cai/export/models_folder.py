@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from cai.config import TRAINING
 from cai.errors import InputError
 from cai.export.model_card import figures, model_card
-from cai.export.place import CARD, written
+from cai.export.place import CARD, made_whole
 from cai.export.provenance import private
 from cai.export.rules import write_rules
 from cai.export.source import Source
@@ -33,20 +32,11 @@ def export_models(source: Source, to: Path) -> ModelsExport:
     The folders of the run stay as they are: their files have checksums. Raises InputError where `to` holds something or
     no model was trained, StoreError where a model is not as its stage left it, or the disk will not take it.
     """
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise InputError(f"{to} holds something; name a folder that is empty or not there yet")
     models = {stage: path for stage in TRAINING if stage in source.done and (path := _model(source, stage)).is_dir()}
     if not models:
         raise InputError(f"run {source.name!r} has trained no model yet; `cai show {source.name}` says how far it is")
-    whole = to.resolve()
-    beside = whole.with_name(f".{whole.name}.{os.getpid()}.tmp")
-    with written(str(to)):
-        try:
-            beside.mkdir(parents=True)
-            notes = _fill(source, models, beside)
-            beside.replace(whole)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+    with made_whole(to) as folder:
+        notes = _fill(source, models, folder)
     return ModelsExport(tuple(models), notes, tuple(private(source.recipe)))
 
 

@@ -36,15 +36,36 @@ def replaced(to: Path, run: str) -> Iterator[Path]:
     if to.exists() and not to.is_dir():
         raise InputError(f"{to} is a file; name a folder that is empty or not there yet")
     whole = to.resolve()
-    beside = whole.with_name(f".{whole.name}.{os.getpid()}.tmp")
     with written(str(to)):
         check_place(str(to), {path.name for path in whole.iterdir()} if whole.exists() else (), whole, run)
-        try:
-            beside.mkdir(parents=True)
-            yield beside
-            _move(beside, whole)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+        with _beside(whole) as folder:
+            yield folder
+            _move(folder, whole)
+
+
+@contextmanager
+def made_whole(to: Path) -> Iterator[Path]:
+    """A folder that becomes `to` at the end; half of it is never left there.
+
+    Raises InputError where `to` holds something, StoreError where the disk will not take it.
+    """
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise InputError(f"{to} holds something; name a folder that is empty or not there yet")
+    whole = to.resolve()
+    with written(str(to)), _beside(whole) as folder:
+        yield folder
+        folder.replace(whole)
+
+
+@contextmanager
+def _beside(whole: Path) -> Iterator[Path]:
+    """A new folder beside another, which is gone in the end."""
+    folder = whole.with_name(f".{whole.name}.{os.getpid()}.tmp")
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

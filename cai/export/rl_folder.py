@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from types import ModuleType
 from typing import Any, Literal
 
 import cai
-from cai.errors import InputError, needing
+from cai.errors import needing
 from cai.export import openrlhf, verl
-from cai.export.place import written
+from cai.export.place import made_whole
 from cai.export.rl_settings import RlSource
 from cai.store import write_json, write_text
 
@@ -40,18 +39,8 @@ def export_rl(source: RlSource, project: Project, to: Path) -> RlExport:
     Raises InputError where the folder holds something, or the recipe has what neither project knows; MissingExtra
     without the extra `train`; StoreError where the disk will not take it.
     """
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise InputError(f"{to} holds something; name a folder that is empty or not there yet")
-    whole = to.resolve()
-    beside = whole.with_name(f".{whole.name}.{os.getpid()}.tmp")
-    with written(str(to)):
-        try:
-            beside.mkdir(parents=True)
-            made = _fill(source, project, beside)
-            beside.replace(whole)
-            return made
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+    with made_whole(to) as folder:
+        return _fill(source, project, folder)
 
 
 def _fill(source: RlSource, project: Project, folder: Path) -> RlExport:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,12 +117,22 @@ class ReportFiles:
 
 def write_report(findings: Findings, folder: Path) -> ReportFiles:
     """Writes `report.html` and `report.md` into `folder`. Raises MissingExtra where matplotlib is not installed."""
-    view = _view(findings)
+    page, summary = rendered(findings, beside=True)
     files = ReportFiles(folder / "report.html", folder / "report.md")
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(files.html, _html().get_template("report.html.jinja").render(view))
-    write_text(files.markdown, _markdown().get_template("report.md.jinja").render(view))
+    write_text(files.html, page)
+    write_text(files.markdown, summary)
     return files
+
+
+def rendered(findings: Findings, beside: bool = False) -> tuple[str, str]:
+    """The report as HTML, and as Markdown, which says whether the page lies `beside` it.
+
+    Raises MissingExtra where matplotlib is not installed.
+    """
+    view = {**_view(findings), "beside": beside}
+    page = _html().get_template("report.html.jinja").render(view)
+    return page, _markdown().get_template("report.md.jinja").render(view)
 
 
 def summary_sentences(findings: Findings) -> list[str]:
@@ -289,19 +299,20 @@ def _why(name: str) -> str:
 
 
 def _html() -> jinja2.Environment:
-    environment = _environment(_shown, autoescape=True)
-    environment.filters |= {"svg": Markup, "flags": answer_flags, "readings": readings, "percent": percent}
-    environment.filters |= {"prose": _unbroken, "finite": math.isfinite, "number": _number}
-    return environment
+    made = environment(True, _shown)
+    made.filters |= {"svg": Markup, "flags": answer_flags, "readings": readings, "percent": percent}
+    made.filters |= {"prose": _unbroken, "finite": math.isfinite, "number": _number}
+    return made
 
 
 def _markdown() -> jinja2.Environment:
-    environment = _environment(_inline_markdown, autoescape=False)
-    environment.filters |= {"fenced": _fenced}
-    return environment
+    made = environment(False, _inline_markdown)
+    made.filters |= {"fenced": _fenced}
+    return made
 
 
-def _environment(finalize: Any, autoescape: bool) -> jinja2.Environment:
+def environment(autoescape: bool, finalize: Callable[[Any], Any] | None = None) -> jinja2.Environment:
+    """What reports are rendered by. `finalize`: what becomes of each value before it is escaped."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import jinja2
 from markupsafe import Markup, escape
 
 from cai.contestants import in_order
 from cai.evaluation_tables import Grid, shown
 from cai.identity import identity_of
 from cai.records import KINDS
-from cai.stages.report import Findings
+from cai.stages.report import Findings, environment
 from cai.stages.report_effects import TableRow, table
 from cai.stats import Estimate
 
@@ -67,14 +65,14 @@ def page_of_all(runs: Sequence[Reported]) -> str:
     sheet = re.search(r"<style>\n(.*?)</style>", runs[0].page, re.S)
     style = re.sub(r"^#([a-z]+)(?= )", r'[id$="-\1"]', sheet[1] if sheet else "", flags=re.M)
     bodies = [(f"run-{number}", run.name, Markup(_body(run, f"run-{number}-"))) for number, run in enumerate(runs, 1)]
-    shown = _environment(True).get_template("report_beside.html.jinja")
+    shown = environment(True).get_template("report_beside.html.jinja")
     return shown.render(style=Markup(style), grid=side_by_side(runs), bodies=bodies, names=[run.name for run in runs])
 
 
 def summary_of_all(runs: Sequence[Reported]) -> str:
     """The same in Markdown; the headings of each run's summary stand a level lower."""
     bodies = [(run.name, _lowered(run.summary)) for run in runs]
-    return _environment(False).get_template("report_beside.md.jinja").render(grid=side_by_side(runs), bodies=bodies)
+    return environment(False).get_template("report_beside.md.jinja").render(grid=side_by_side(runs), bodies=bodies)
 
 
 def _measured(run: Reported) -> Shown:
@@ -151,17 +149,6 @@ def _lowered(summary: str) -> str:
             fence = ""
         lines.append(f"#{line}" if not fence and re.match("#+ ", line) else line)
     return "\n".join(lines)
-
-
-def _environment(escaped: bool) -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        autoescape=escaped,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
 
 
 _NOTE = (

@@ -64,7 +64,7 @@ def principle_use(
     marked = Counter(name for name, round_ in drawn if round_.revision.flags)
     flagged = {name: rate(marked[name], count) for name, count in revised.items()}
     parsed = sorted((one for one in comparisons if one.verdict.p_a is not None), key=lambda one: one.id)
-    judged = [(one, _by_principle(one)) for one in parsed]
+    judged = [_by_principle(one) for one in parsed]
     revisions = _first_revised(transcripts)
     return [
         PrincipleUse(
@@ -74,8 +74,8 @@ def principle_use(
             edited.get(p.id),
             changes.get(p.id),
             flagged.get(p.id),
-            _agreement(p.id, [found for _, found in judged]),
-            position_bias(_only(found[p.id]) for _, found in judged if p.id in found),
+            _agreement(p.id, judged),
+            position_bias(_only(found[p.id]) for found in judged if p.id in found),
             revisions.get(p.id),
             next((one for one in parsed if p.id in one.principles), None),
         )

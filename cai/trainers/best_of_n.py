@@ -65,8 +65,8 @@ def train_best_of_n(
     """Finetunes `start` on the best of its own answers, and leaves the last model in `folder`/model.
 
     `tasks` are taken in order, `prompts_per_step` a round. `reward` is compared from round to round, so nothing may be
-    whitened in it. `panel` is looked at after each round, and may end the
-    training early. What each round kept stays in `folder`/rounds. Logged every round: mean reward of all answers and of
+    whitened in it. `panel` is looked at after each round, and may end the training early. What each round kept stays in
+    `folder`/rounds. Logged every round: mean reward of all answers and of
     the best ones, each part, how far picking the best goes (`kl_bound`), and the finetuning's loss. A round that is
     done is not done again. Returns rounds, tokens, the last round's figures, how many prompts had no answer to learn,
     and what became of the panel. Raises InputError where no prompt has one, Interrupted after Ctrl-C.

@@ -52,9 +52,8 @@ def train_rl(
 
     Answers are written and learned up to their prompts' stop strings. Logged every step: reward, reward/<part> (means,
     before weights), kl (nats a token), mean length (tokens), truncated. `panel` is looked at, and may end the training
-    early. Returns the last step's figures, and what became of the panel. Raises
-    InputError where vLLM is asked for on a machine without a GPU, MissingExtra where it, bitsandbytes or a tracker is
-    not installed.
+    early. Returns the last step's figures, and what became of the panel. Raises InputError where vLLM is asked for on a
+    machine without a GPU, MissingExtra where it, bitsandbytes or a tracker is not installed.
     """
     tasks = mix(harmful, helpful, config.helpful_share, config.steps * config.prompts_per_step, seed)
     tokenizer: Any = AutoTokenizer.from_pretrained(resolve(start), padding_side="left", trust_remote_code=False)

@@ -1,10 +1,5 @@
 """PPO: tasks with a known answer are solved, KL holds the policy, a resumed training is the unbroken one."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +10,7 @@ from accelerate.utils import DistributedType
 from ppo_data import classifier, learner, rolled, small, tokenizer
 from rl_data import By, Letters, Log, Stop, letters, prompts, ruled
 from transformers import AutoModelForCausalLM
+from two_processes import two_processes
 
 from cai.errors import InputError, Interrupted
 from cai.rl_config import PpoConfig
@@ -345,25 +341,7 @@ shown = [sample.prompt.messages[-1].content for sample in reward.seen[0]]
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns_and_end_with_one_model(tmp_path: Path) -> None:
-    here = Path(__file__).parent
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    known = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": "2",
-        "PYTHONPATH": f"{here}:{here.parents[1]}",
-    }
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROCESS, str(tmp_path), str(rank)],
-            env={**os.environ, **known, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(2)
-    ]
-    assert [process.wait(timeout=280) for process in started] == [0, 0]
-    one, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    one, other = two_processes(PROCESS, tmp_path)
     assert len(one["rows"]) == 2 and other["rows"] == []
     assert one["shown"] + other["shown"] == [f"bad {number}" for number in (0, 0, 1, 1, 2, 2, 3, 3)]
     assert {name: one["told"][name] for name in ("tokens", "reward", "kl")} == {

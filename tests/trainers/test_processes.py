@@ -1,14 +1,10 @@
 """What processes that share a training see of each other's answers."""
 
-import json
-import os
-import socket
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from two_processes import two_processes
 
 from cai.trainers.processes import over_all
 
@@ -38,21 +34,7 @@ def test_a_process_by_itself_is_shown_its_own_rows() -> None:
 @pytest.mark.slow
 def test_rloo_s_rewards_are_whitened_over_the_answers_of_both_processes(tmp_path: Path) -> None:
     """The answers of each half differ in their mean, which whitening each by itself would have lost."""
-    here = Path(__file__).parent
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    known = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
-    known["PYTHONPATH"] = f"{here}:{here.parents[1]}"
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROCESS, str(tmp_path), str(rank)],
-            env={**os.environ, **known, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(2)
-    ]
-    assert [process.wait(timeout=280) for process in started] == [0, 0]
-    one, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    one, other = two_processes(PROCESS, tmp_path, ACCELERATE_USE_CPU="true")
     for step, (left, right) in enumerate(zip(one["steps"], other["steps"], strict=True)):
         raw, total = ([*left[name], *right[name]] for name in ("raw", "total"))
         assert len(left["raw"]) == len(right["raw"]) == 4 and statistics.fmean(left["raw"]) != statistics.fmean(
